@@ -1,0 +1,49 @@
+"""Closura learns what a numerical Earth-system model misses, and proves it in the running model."""
+
+import importlib
+from typing import Any
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "core.variable": ("Variable",),
+    "core.model": ("AbstractModel", "AbstractODE", "Snapshot"),
+    "core.closure": ("AbstractClosure", "AbstractMemorylessClosure", "Sum", "Zero"),
+    "core.couple": ("ClosuraWarning", "couple"),
+    "core.learner": ("AbstractLearner", "Pairs"),
+    "core.passport": ("Passport",),
+    "core.rollout": ("rollout",),
+    "core.series": ("Series",),
+    "core.steppers": ("AB3", "AbstractStepper", "Euler", "RK2", "RK4"),
+    "models.lorenz63": ("Lorenz63",),
+    "models.lorenz96": ("Lorenz96", "Lorenz96TwoScale"),
+    "closures.features": ("AbstractFeatures", "Stencil", "Whole"),
+    "closures.learned": ("LearnedClosure",),
+    "closures.physical": ("PolynomialClosure",),
+    "closures.stochastic": ("AR1Noise",),
+    "learners.linear": ("Linear", "Polynomial"),
+    "learners.network": ("Network",),
+    "learners.forest": ("Forest",),
+    "learners.noise": ("AR1", "White", "WithNoise"),
+    "learners.online": ("Online",),
+    "data.simulate": ("simulate",),
+    "data.diagnose": ("diagnose",),
+    "data.pairs": ("read_pairs",),
+    "data.closures": ("load_closure", "save_closure"),
+    "evaluate": ("evaluate",),
+    "experiment": ("run_experiment",),
+}
+_MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
+
+__all__ = sorted(_MODULE_OF)
+
+
+def __getattr__(name: str) -> Any:
+    """Load the module that holds a public name when the name is first used."""
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module 'closura' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"closura.{_MODULE_OF[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_MODULE_OF})

@@ -1,0 +1,1 @@
+"""Closures, hand-written and learned, and the features that learned ones read."""

@@ -1,0 +1,1 @@
+"""The contracts (State, Model, Closure, Learner) and the verbs that need nothing but JAX."""

@@ -1,0 +1,158 @@
+"""Recorded pairs, and the recipe that turns them into a closure."""
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+import equinox as eqx
+import numpy as np
+from jaxtyping import Array
+
+from closura.core.closure import AbstractClosure
+from closura.core.model import AbstractModel
+from closura.core.passport import Passport
+from closura.core.variable import Variable
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Fields of the coarse model and the tendency it lacked, in time order.
+
+    Every array is laid out ``(series, time, *field)``: a series is one uninterrupted record (an
+    ensemble member, or the whole file). Targets are tendencies to add.
+
+    Args:
+        inputs: The fields that a closure will see, by name.
+        targets: What it shall return, by name.
+        time: Time of each sample [time units of the model], increasing; shared by all series.
+        passport: How the targets were measured.
+        variables: Descriptions of inputs and targets, by name (targets that share an input's name
+            are described under ``"<name>_tendency"``).
+        model: The coarse model that the pairs were measured for; None for a user's own files.
+        warnings: What a scientist should know before trusting a fit, a line each.
+        weights: Mass per area of each level [kg m-2], ``(level,)`` or ``(series, time, level)``;
+            scores of a column use it. None where there are no levels of different mass.
+    """
+
+    inputs: Mapping[str, np.ndarray]
+    targets: Mapping[str, np.ndarray]
+    time: np.ndarray
+    passport: Passport
+    variables: Mapping[str, Variable] = field(default_factory=dict)
+    model: AbstractModel | None = None
+    warnings: tuple[str, ...] = ()
+    weights: np.ndarray | None = None
+
+    def __post_init__(self):
+        arrays = [*self.inputs.items(), *self.targets.items()]
+        shapes = [(name, tuple(np.shape(array)[:2])) for name, array in arrays]
+        if len({shape for _, shape in shapes}) != 1:
+            raise ValueError(
+                f"pairs begin with different (series, time) shapes: {shapes}; all must agree."
+            )
+        if shapes[0][1][1] != len(self.time):
+            raise ValueError(
+                f"pairs hold {shapes[0][1][1]} times and `time` has {len(self.time)}; "
+                "give one time per sample."
+            )
+
+    @property
+    def series(self) -> int:
+        """Number of uninterrupted records."""
+        return int(np.shape(next(iter(self.inputs.values())))[0])
+
+    def __len__(self) -> int:
+        return self.series * len(self.time)
+
+    @property
+    def interval(self) -> float | None:
+        """Time between two samples, or None where it is not constant."""
+        if len(self.time) < 2:
+            return None
+        gaps = np.diff(self.time)
+        return float(np.mean(gaps)) if np.allclose(gaps, gaps[0], rtol=1e-6) else None
+
+    def at(self, times: slice | np.ndarray) -> "Pairs":
+        """Return the pairs at some times of every series."""
+        pick = lambda arrays: {name: a[:, times] for name, a in arrays.items()}  # noqa: E731
+        weights = self.weights
+        if weights is not None and np.ndim(weights) > 1:
+            weights = weights[:, times]
+        return replace(
+            self,
+            inputs=pick(self.inputs),
+            targets=pick(self.targets),
+            time=self.time[times],
+            weights=weights,
+        )
+
+    def held_out(self, fraction: float = 0.2, *, blocks: int = 5) -> np.ndarray:
+        """Return a mask over time: True where samples are held out, in whole blocks.
+
+        The record is cut into `blocks` equal stretches, and the last `fraction` of each is held
+        out: never random samples of a time series, whose neighbours would tell the answer.
+
+        Args:
+            fraction: Share of the times to hold out, between 0 and 1, both excluded.
+            blocks: Number of held-out blocks.
+
+        Raises:
+            ValueError: The fraction is not inside (0, 1), or the record is too short.
+        """
+        if not 0 < fraction < 1:
+            raise ValueError(
+                f"held-out fraction is {fraction}; it must lie between 0 and 1, e.g. 0.2."
+            )
+        count = len(self.time)
+        if blocks < 1 or count < 2 * blocks:
+            raise ValueError(
+                f"{count} times cannot be cut into {blocks} blocks of two or more; "
+                "use fewer blocks or a longer record."
+            )
+        edges = np.linspace(0, count, blocks + 1).round().astype(int)
+        mask = np.zeros(count, bool)
+        for start, stop in zip(edges[:-1], edges[1:], strict=True):
+            held = min(max(1, round(fraction * (stop - start))), stop - start - 1)
+            mask[stop - held : stop] = True
+        return mask
+
+    def split(
+        self, fraction: float = 0.2, *, blocks: int = 5, gap: int = 0
+    ) -> tuple["Pairs", "Pairs"]:
+        """Return (training, held-out) pairs, cut in time blocks (see `held_out`).
+
+        Args:
+            fraction: Share of the times to hold out.
+            blocks: Number of held-out blocks.
+            gap: Number of samples to drop from the training pairs on each side of a block.
+        """
+        mask = self.held_out(fraction, blocks=blocks)
+        near = mask.copy()
+        for shift in range(1, gap + 1):
+            near[shift:] |= mask[:-shift]
+            near[:-shift] |= mask[shift:]
+        return self.at(np.flatnonzero(~near)), self.at(np.flatnonzero(mask))
+
+    def __repr__(self) -> str:
+        shape = lambda a: "x".join(map(str, np.shape(a)[2:])) or "scalar"  # noqa: E731
+        lines = [
+            f"Pairs: {self.series} series x {len(self.time)} times, "
+            f"target '{self.passport.target}' (tendency to add)",
+            "  inputs:  " + ", ".join(f"{n} ({shape(a)})" for n, a in self.inputs.items()),
+            "  targets: " + ", ".join(f"{n} ({shape(a)})" for n, a in self.targets.items()),
+            *(f"  warning: {line}" for line in self.warnings),
+        ]
+        return "\n".join(lines)
+
+
+class AbstractLearner(eqx.Module):
+    """A recipe that turns recorded pairs into a closure.
+
+    To write one: (1) take its settings as fields; (2) write `fit`, which holds out blocks of time
+    where it needs validation, draws all randomness from `key`, and returns a closure that carries
+    `pairs.passport`. Never look at the system that made the pairs: features stand in between.
+    """
+
+    @abstractmethod
+    def fit(self, pairs: Pairs, *, key: Array) -> AbstractClosure:
+        """Return the closure that this recipe learns from the pairs."""

@@ -1,0 +1,1 @@
+"""Geometry: rings now, planes and spheres as they come."""

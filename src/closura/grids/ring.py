@@ -1,0 +1,29 @@
+"""Neighbours on a ring of points."""
+
+import jax.numpy as jnp
+from jaxtyping import Array, Shaped
+
+
+def with_halo(values: Shaped[Array, "n ..."], before: int, after: int) -> Array:
+    """Return the ring's values with its last ones repeated before and its first ones after.
+
+    One concatenation and plain slices run two to three times faster under XLA on a CPU than one
+    `jnp.roll` a neighbour: `python -m benchmarks.lorenz96` measures it.
+    """
+    return jnp.concatenate([values[values.shape[0] - before :], values, values[:after]])
+
+
+def neighbours(values: Shaped[Array, "n ..."], radius: int) -> Shaped[Array, "n m ..."]:
+    """Return, for each point, the values from `radius` points before it to `radius` after it.
+
+    The new axis of length ``2 radius + 1`` comes second. A radius that reaches around the ring
+    repeats points, which is refused.
+    """
+    count = values.shape[0]
+    if 2 * radius + 1 > count:
+        raise ValueError(
+            f"a stencil of radius {radius} has {2 * radius + 1} points and the ring has {count}; "
+            f"use a radius of at most {(count - 1) // 2}."
+        )
+    padded = with_halo(values, radius, radius)
+    return jnp.stack([padded[shift : shift + count] for shift in range(2 * radius + 1)], axis=1)

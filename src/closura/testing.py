@@ -1,0 +1,234 @@
+"""The laws that every model, closure and learner must keep, for closura's plug-ins and yours.
+
+Call `check_model(MyModel(...))` in a test of your own: it raises an AssertionError that says which
+law broke and by how much.
+"""
+
+import math
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from closura.core.closure import AbstractClosure, AbstractMemorylessClosure, Zero
+from closura.core.couple import couple
+from closura.core.learner import AbstractLearner, Pairs
+from closura.core.model import AbstractModel, AbstractODE, Snapshot
+from closura.core.rollout import member_keys, rollout, start_members
+
+STEPS = 6
+
+
+class _Damping(AbstractMemorylessClosure):
+    """Relax every field toward zero: a harmless closure to try the laws with."""
+
+    rate: float
+
+    def tendency(self, fields: Any, inputs: Any = None) -> dict[str, jax.Array]:
+        names = getattr(fields, "_fields", None) or tuple(fields)
+        return {name: -self.rate * _field(fields, name) for name in names}
+
+
+def check_model(model: AbstractModel, *, key: jax.Array | None = None, inputs: Any = None) -> None:
+    """Try the laws of a model on a few steps.
+
+    Its fields agree with its `variables`; a step keeps shapes and dtypes, counts, and depends on
+    nothing but its arguments; members do not feel each other; coupling nothing changes no bit;
+    coupling twice is coupling the sum; a run that is stopped goes on bit for bit; and fields
+    survive the way to an xarray.Dataset and back.
+
+    Args:
+        model: The model to try.
+        key: Randomness of initial states and of the model; `jax.random.key(0)` if None.
+        inputs: A `Series` that the model reads, if it needs one.
+
+    Raises:
+        AssertionError: A law is broken; the message says which.
+    """
+    key = jax.random.key(0) if key is None else key
+    state = model.initial_state(key)
+    _check_variables(model, state)
+    snapshot = _check_step(model, state, key, inputs)
+    _check_continuation(model, snapshot, key, inputs)
+    _check_members(model, key, inputs)
+    _check_zero(model, state, key, inputs)
+    _check_sum(model, state, key, inputs)
+    _check_border(model, state)
+
+
+def check_closure(
+    closure: AbstractClosure, model: AbstractModel, *, key: jax.Array | None = None
+) -> None:
+    """Try the laws of a closure on a model: what it returns fits the fields, memory is stable.
+
+    Args:
+        closure: The closure to try.
+        model: A model whose fields it can act on.
+        key: Randomness; `jax.random.key(0)` if None.
+
+    Raises:
+        AssertionError: A law is broken; the message says which.
+    """
+    key = jax.random.key(0) if key is None else key
+    fields = model.fields(model.initial_state(key))
+    memory = closure.init(fields, key)
+    tendency, after = eqx.filter_jit(closure)(fields, None, memory, key)
+    for name, rate in tendency.items():
+        like = _field(fields, name)
+        _require(
+            rate.shape == like.shape and rate.dtype == like.dtype,
+            f"the tendency of {name} is {rate.dtype}{rate.shape}; "
+            f"the field is {like.dtype}{like.shape}.",
+        )
+    _require(_layout(memory) == _layout(after), "a call changes the layout of the memory.")
+    hybrid = couple(model, closure)
+    snapshot = hybrid.start(model.initial_state(key), key)
+    _check_continuation(hybrid, snapshot, key, None)
+    _check_members(hybrid, key, None)
+
+
+def check_learner(
+    learner: AbstractLearner, pairs: Pairs, *, key: jax.Array | None = None
+) -> AbstractClosure:
+    """Fit a learner twice: the same key gives the same closure, which carries the passport.
+
+    Args:
+        learner: The learner to try.
+        pairs: Pairs that it can learn from, with a model to couple to if possible.
+        key: Randomness; `jax.random.key(0)` if None.
+
+    Returns:
+        The fitted closure.
+
+    Raises:
+        AssertionError: A law is broken; the message says which.
+    """
+    key = jax.random.key(0) if key is None else key
+    first, second = learner.fit(pairs, key=key), learner.fit(pairs, key=key)
+    _require(isinstance(first, AbstractClosure), f"fit returned {type(first).__name__}.")
+    _require(_same(first, second), "two fits with the same key differ.")
+    _require(first.passport is not None, "the closure does not carry the passport of its pairs.")
+    if pairs.model is not None:
+        check_closure(first, pairs.model, key=key)
+    return first
+
+
+def _field(fields: Any, name: str) -> jax.Array:
+    return fields[name] if isinstance(fields, dict) else getattr(fields, name)
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise AssertionError(message)
+
+
+def _layout(tree: Any) -> Any:
+    return jax.tree.structure(tree), [(x.shape, x.dtype) for x in jax.tree.leaves(tree)]
+
+
+def _same(first: Any, second: Any) -> bool:
+    """Whether two trees agree in structure and in every bit."""
+    left, right = jax.tree.leaves(first), jax.tree.leaves(second)
+    return jax.tree.structure(first) == jax.tree.structure(second) and all(
+        np.array_equal(np.asarray(a), np.asarray(b), equal_nan=True)
+        if eqx.is_array(a)
+        else a == b
+        for a, b in zip(left, right, strict=True)
+    )
+
+
+def _check_variables(model: AbstractModel, state: Any) -> None:
+    fields = model.fields(state)
+    names = getattr(fields, "_fields", None) or tuple(fields)
+    described = tuple(variable.name for variable in model.variables)
+    _require(described == tuple(names), f"variables are {described} and fields are {names}.")
+    sizes: dict[str, int] = {}
+    for variable in model.variables:
+        shape = _field(fields, variable.name).shape
+        _require(
+            len(shape) == len(variable.dims),
+            f"{variable.name} has shape {shape} and dims {variable.dims}.",
+        )
+        for dim, size in zip(variable.dims, shape, strict=True):
+            _require(sizes.setdefault(dim, size) == size, f"dimension {dim} has two lengths.")
+        finite = bool(jnp.all(jnp.isfinite(_field(fields, variable.name))))
+        _require(finite, f"the initial {variable.name} is not finite.")
+
+
+def _check_step(model: AbstractModel, state: Any, key: jax.Array, inputs: Any) -> Snapshot:
+    present = None if inputs is None else inputs.at(inputs.first)
+    snapshot = model.start(state, key, present)
+    step = eqx.filter_jit(model.step)
+    after = step(snapshot, present, key)
+    _require(_layout(snapshot) == _layout(after), "a step changes shapes or dtypes.")
+    _require(int(after.step) == int(snapshot.step) + 1, "a step does not add 1 to the count.")
+    _require(_same(after, step(snapshot, present, key)), "the same step twice differs.")
+    _require(not _same(after.state, snapshot.state), "a step changes nothing.")
+    return snapshot
+
+
+def _check_continuation(model: Any, snapshot: Snapshot, key: jax.Array, inputs: Any) -> None:
+    whole, last = rollout(model, snapshot, STEPS, inputs=inputs, key=key)
+    first, middle = rollout(model, snapshot, STEPS // 2, inputs=inputs, key=key)
+    second, end = rollout(model, middle, STEPS // 2, inputs=inputs, key=key)
+    joined = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), first, second)
+    _require(
+        int(last.step) == int(snapshot.step) + STEPS, "the step count does not count the steps."
+    )
+    _require(_same(joined, whole), "a run that is stopped and continued differs from a whole one.")
+    _require(_same(end, last), "the last snapshot of a continued run differs from a whole one's.")
+
+
+def _check_members(model: Any, key: jax.Array, inputs: Any) -> None:
+    keys = member_keys(key, 3)
+    present = None if inputs is None else inputs.at(inputs.first)
+    start = start_members(model, keys, inputs=present)
+    together, _ = rollout(model, start, STEPS, inputs=inputs, key=keys, members=True)
+    for member in range(3):
+        pick = lambda leaf: leaf[..., member]  # noqa: B023, E731
+        alone = Snapshot(
+            jax.tree.map(pick, start.state), start.step, jax.tree.map(pick, start.memory)
+        )
+        one, _ = rollout(model, alone, STEPS, inputs=inputs, key=keys[member])
+        _require_close(one, jax.tree.map(pick, together), f"member {member} feels the others")
+
+
+def _check_zero(model: AbstractModel, state: Any, key: jax.Array, inputs: Any) -> None:
+    nothing = couple(model, Zero())
+    with_zero, _ = rollout(nothing, nothing.start(state, key), STEPS, inputs=inputs, key=key)
+    without, _ = rollout(model, model.start(state, key), STEPS, inputs=inputs, key=key)
+    _require(_same(with_zero, without), "coupling the closure that adds nothing changes bits.")
+
+
+def _check_sum(model: AbstractModel, state: Any, key: jax.Array, inputs: Any) -> None:
+    places = ("tendency", "step") if isinstance(model, AbstractODE) else ("step",)
+    first, second = _Damping(0.01 / model.dt), _Damping(0.02 / model.dt)
+    for at in places:
+        twice = couple(couple(model, first, at=at), second, at=at)
+        once = couple(model, first + second, at=at)
+        a, _ = rollout(twice, twice.start(state, key), STEPS, inputs=inputs, key=key)
+        b, _ = rollout(once, once.start(state, key), STEPS, inputs=inputs, key=key)
+        _require_close(a, b, f"coupling twice and coupling the sum differ (at='{at}')")
+
+
+def _check_border(model: AbstractModel, state: Any) -> None:
+    from closura.data.border import from_dataset, to_dataset
+
+    fields = model.fields(state)
+    stacked = jax.tree.map(lambda leaf: leaf[None], fields)
+    dataset = to_dataset(model, stacked, time=np.array([0.0]))
+    back = from_dataset(model, dataset, time=0)
+    _require(_same(back, fields), "fields change on the way to a Dataset and back.")
+
+
+def _require_close(first: Any, second: Any, message: str) -> None:
+    for a, b in zip(jax.tree.leaves(first), jax.tree.leaves(second), strict=True):
+        scale = float(jnp.max(jnp.abs(a))) + 1e-30
+        tolerance = 1e4 * float(jnp.finfo(a.dtype).eps) * scale
+        worst = float(jnp.max(jnp.abs(a - b)))
+        _require(
+            math.isfinite(worst) and worst <= tolerance,
+            f"{message}: by {worst:.3g}, allowed are {tolerance:.3g}.",
+        )
