@@ -1,0 +1,290 @@
+"""Training pairs from a user's own files, and pairs stored and read back."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from difflib import get_close_matches
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from closura.core.learner import Pairs
+from closura.core.passport import Passport
+from closura.core.variable import Variable
+from closura.data.border import TENDENCY
+from closura.data.files import Files, elapsed, find_files, open_merged
+from closura.data.levels import STANDARD_GRAVITY, pressure_thickness, select_levels
+from closura.data.stored_pairs import holds_pairs, load_pairs, save_pairs
+from closura.data.units import convert_units
+
+__all__ = ["load_pairs", "pressure_thickness", "read_pairs", "save_pairs"]
+
+Specification = str | Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How one variable is taken from the files.
+
+    Args:
+        variable: Its name in the files.
+        units: Unit wanted; that of the files if not given.
+        found: Unit that the values really have (after `scale`), where the files say it wrongly.
+        scale: What to multiply the files' values with.
+        specific_heat: [J kg-1 K-1] to turn heating per mass ("W/kg") into "K/s".
+        levels: Two numbers, the range of the level coordinate to keep, both included; or a list
+            of true and false, one a level; or a slice.
+    """
+
+    variable: str
+    units: str | None = None
+    found: str | None = None
+    scale: float = 1.0
+    specific_heat: float | None = None
+    levels: Any = None
+
+
+def read_pairs(
+    files: Files,
+    *,
+    inputs: Mapping[str, Specification] | None = None,
+    targets: Mapping[str, Specification] | None = None,
+    sample: str = "time",
+    level: str | Sequence[str] | None = None,
+    series: str | Sequence[str] = (),
+    weights: Mapping[str, Any] | None = None,
+    skip: int = 0,
+    on_missing: str = "error",
+) -> Pairs:
+    """Return pairs from netCDF or Zarr files, in the layout (series, time, *levels).
+
+    Dimensions may come in any order; those of length 1 are dropped. The pairs are held in memory.
+
+    Args:
+        files: A path, a pattern, a name known to `fetch`, or several of these. Files with
+            different variables must have the same samples; files with the same variables follow
+            one another. Alone, a folder that `save_pairs` wrote is read back.
+        inputs: What a closure shall see: own name to the files' name, or to a mapping (`Reading`)
+            of ``variable``, ``units``, ``found``, ``scale``, ``specific_heat``, ``levels``.
+        targets: What it shall return, in the same way. Sign: tendency to add.
+        sample: Name of the dimension of time (or whatever counts the samples of a record).
+        level: Names of the other dimensions that belong to one sample, in order.
+        series: Names of dimensions whose points are records of their own, e.g. columns.
+        weights: How the mass of a level is found: ``variable`` names it, or else arguments of
+            `pressure_thickness`; ``levels`` as for a variable.
+        skip: Number of samples to leave out at the start, e.g. of a spin-up.
+        on_missing: ``"error"``, or ``"drop"`` to leave out samples with missing values.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: A name, dimension, unit, time or value is not as it should be; the message
+            says which, where, and what to do.
+    """
+    paths = find_files(files)
+    if inputs is None and targets is None and len(paths) == 1 and holds_pairs(paths[0]):
+        return load_pairs(paths[0])
+    readings = {
+        "inputs": _readings("inputs", inputs), "targets": _readings("targets", targets)
+    }  # fmt: skip
+    if on_missing not in ("error", "drop"):
+        raise ValueError(f"on_missing is {on_missing!r}; it must be 'error' or 'drop'.")
+    levels = (level,) if isinstance(level, str) else tuple(level or ())
+    layout = _Layout(sample, levels, (series,) if isinstance(series, str) else tuple(series))
+    wanted = {r.variable for side in readings.values() for r in side.values()}
+    wanted |= _names_in(weights)
+    file = open_merged(paths, sorted(wanted), sample)
+    if not 0 <= skip < file.sizes[sample]:
+        raise ValueError(
+            f"skip is {skip} and the files hold {file.sizes[sample]} samples; leave out fewer."
+        )
+    file = file.isel({sample: slice(skip, None)})
+    time, _ = _times(file, sample)
+    arrays, variables = _read_all(file, readings, layout)
+    pairs = Pairs(
+        inputs=arrays["inputs"],
+        targets=arrays["targets"],
+        time=time,
+        passport=Passport(
+            target="file",
+            source=", ".join(path.name for path in paths),
+            units=tuple((n, variables[_key(n, readings)].units) for n in readings["targets"]),
+        ),
+        variables=variables,
+        weights=_weights(file, weights, layout),
+    )
+    return _without_missing(pairs, on_missing, file, layout, readings)
+
+
+@dataclass(frozen=True)
+class _Layout:
+    sample: str
+    levels: tuple[str, ...]
+    series: tuple[str, ...]
+
+    def arrange(self, array: xr.DataArray) -> xr.DataArray:
+        """Return an array with dimensions (series, sample, *levels)."""
+        kept = (*self.series, self.sample, *self.levels)
+        array = array.squeeze([d for d in array.dims if d not in kept and array.sizes[d] == 1])
+        foreign = [str(dim) for dim in array.dims if dim not in kept]
+        if foreign:
+            raise ValueError(
+                f"{array.name!r} has dimensions {dict(array.sizes)}; wanted are "
+                f"{' and '.join(map(repr, kept))}. Name {foreign[0]!r} as level= (part of a "
+                "sample) or series= (records of their own), or select one point first."
+            )
+        if self.sample not in array.dims:
+            raise ValueError(
+                f"{array.name!r} has dimensions {dict(array.sizes)} and does not depend on "
+                f"{self.sample!r}; leave it out: what never changes teaches nothing."
+            )
+        missing = [dim for dim in self.series if dim not in array.dims]
+        array = array.expand_dims(missing)
+        within = [dim for dim in self.levels if dim in array.dims]
+        array = array.transpose(*self.series, self.sample, *within)
+        if not self.series:
+            return array.expand_dims("series")
+        if len(self.series) == 1:
+            return array.rename({self.series[0]: "series"})
+        return (
+            array.drop_vars(self.series, errors="ignore")
+            .stack(series=self.series)
+            .transpose("series", ...)
+        )
+
+
+def _readings(side: str, given: Mapping[str, Specification] | None) -> dict[str, Reading]:
+    if not given:
+        raise ValueError(f"{side} is empty; name one variable or more: {side}={{'T': 'TEMP'}}.")
+    known = [field.name for field in fields(Reading)]
+    found = {}
+    for name, entry in given.items():
+        settings = {"variable": entry} if isinstance(entry, str) else {"variable": name, **entry}
+        for key in settings:
+            if key not in known:
+                nearest = get_close_matches(key, known, n=1)
+                guess = f"did you mean {nearest[0]!r}? " if nearest else ""
+                raise ValueError(
+                    f"{side}.{name} has no setting {key!r}; {guess}It takes: {', '.join(known)}."
+                )
+        found[name] = Reading(**settings)
+    return found
+
+
+def _names_in(weights: Mapping[str, Any] | None) -> set[str]:
+    return {value for value in (weights or {}).values() if isinstance(value, str)}
+
+
+def _times(file: xr.Dataset, sample: str) -> tuple[np.ndarray, str]:
+    """Return increasing times as numbers, and their unit."""
+    if sample not in file.coords:
+        return np.arange(file.sizes[sample], dtype=float), "1"
+    time, units = elapsed(file[sample].values)
+    late = np.flatnonzero(~(np.diff(time) > 0))
+    if late.size:
+        place = int(late[0]) + 1
+        what = "repeats" if time[place] == time[place - 1] else "comes before"
+        raise ValueError(
+            f"{sample} does not increase: sample {place} ({file[sample].values[place]}) {what} "
+            f"the one before it, in {late.size} places; sort the file by {sample!r} and remove "
+            "what is there twice (dataset.sortby, dataset.drop_duplicates)."
+        )
+    return time, units
+
+
+def _key(name: str, readings: Mapping[str, Mapping[str, Reading]]) -> str:
+    """Return the name that describes a target: its own unless an input has that."""
+    return name + TENDENCY if name in readings["inputs"] else name
+
+
+def _read_all(file, readings, layout) -> tuple[dict[str, dict], dict[str, Variable]]:
+    arrays: dict[str, dict[str, np.ndarray]] = {"inputs": {}, "targets": {}}
+    variables = {}
+    for side, entries in readings.items():
+        for name, reading in entries.items():
+            array = layout.arrange(file[reading.variable])
+            array = select_levels(array, reading.levels, layout.levels)
+            values, units = _in_units(name, array, reading)
+            arrays[side][name] = values
+            key = _key(name, readings) if side == "targets" else name
+            about = str(array.attrs.get("long_name", reading.variable))
+            variables[key] = Variable(key, units, tuple(map(str, array.dims[2:])), about)
+    return arrays, variables
+
+
+def _in_units(name: str, array: xr.DataArray, reading: Reading) -> tuple[np.ndarray, str]:
+    values = array.values.astype(np.float64) * reading.scale
+    said = array.attrs.get("units")
+    found = reading.found if reading.found is not None else said
+    if reading.units is None:
+        return values, str(found or "")
+    if found is None:
+        raise ValueError(
+            f"{reading.variable!r} has no units and {name} wants {reading.units!r}; if the values "
+            f"are in that unit, say so: {name}: {{variable: {reading.variable}, units: "
+            f"{reading.units}, found: {reading.units}}}."
+        )
+    try:
+        converted = convert_units(
+            values, str(found), reading.units, specific_heat=reading.specific_heat
+        )
+    except ValueError as error:
+        raise ValueError(
+            f"{reading.variable!r} has units {found!r} and {name} wants {reading.units!r}: {error} "
+            f"If the file says it wrongly, give the true unit: found: {reading.units}."
+        ) from error
+    return np.asarray(converted), reading.units
+
+
+def _weights(file: xr.Dataset, weights: Mapping[str, Any] | None, layout) -> np.ndarray | None:
+    """Return the mass of each level [kg m-2], (level,) or (series, time, level)."""
+    if weights is None:
+        return None
+    if len(layout.levels) != 1:
+        raise ValueError(
+            f"weights need one dimension of levels and level is {list(layout.levels)}; name it."
+        )
+    settings = dict(weights)
+    levels = settings.pop("levels", None)
+    if "variable" in settings:
+        mass = file[settings["variable"]].astype("float64")
+    else:
+        mass = pressure_thickness(file, level=layout.levels[0], **settings) / STANDARD_GRAVITY
+    mass = select_levels(mass.rename("weights"), levels, layout.levels)
+    if layout.sample not in mass.dims:
+        ones = [dim for dim in mass.dims if mass.sizes[dim] == 1 and dim not in layout.levels]
+        return mass.squeeze(ones).values
+    return layout.arrange(mass).values
+
+
+def _without_missing(pairs: Pairs, on_missing: str, file, layout, readings) -> Pairs:
+    """Return the pairs if no value is missing, or without the samples where one is."""
+    gone, warnings, first = np.zeros(len(pairs.time), bool), [], ""
+    sides = (("inputs", pairs.inputs), ("targets", pairs.targets))
+    for side, arrays in sides:
+        for name, values in arrays.items():
+            bad = ~np.isfinite(values)
+            if not bad.any():
+                continue
+            gone |= bad.any(axis=(0, *range(2, bad.ndim)))
+            place = np.argwhere(np.moveaxis(bad, 1, 0))[0]
+            labels = [layout.sample, "series", *layout.levels]
+            where = ", ".join(
+                f"{d} {i}" for d, i in zip(labels, place, strict=False) if d != "series"
+            )
+            line = (
+                f"{readings[side][name].variable!r} is missing (NaN or fill value) in {bad.sum()} "
+                f"of {bad.size} values, first at {where} (counted from 0)"
+            )
+            first = first or line
+            warnings.append(f"{line}; samples with missing values were left out.")
+    if not gone.any():
+        return pairs
+    if on_missing == "error":
+        raise ValueError(
+            f"{first}; repair the file, or leave these {gone.sum()} samples out with "
+            "on_missing: drop."
+        )
+    if gone.all():
+        raise ValueError(f"{first}, and no sample is whole; leave that variable out.")
+    kept = pairs.at(np.flatnonzero(~gone))
+    return Pairs(**{**vars(kept), "warnings": (*kept.warnings, *warnings)})

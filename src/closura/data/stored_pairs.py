@@ -1,0 +1,121 @@
+"""Pairs as a Zarr folder and back, bit for bit; the model is not stored."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+
+from closura.core.learner import Pairs
+from closura.core.passport import Passport
+from closura.core.variable import Variable
+from closura.data.border import TENDENCY
+from closura.data.store import open_run, write_store
+
+FORMAT = "closura pairs 1"
+WEIGHTS = "mass of levels"
+
+
+def save_pairs(path: str | Path, pairs: Pairs) -> Path:
+    """Write pairs as a Zarr folder, under a temporary name that is renamed when it is whole.
+
+    Targets that share an input's name are stored as ``"<name>_tendency"``. The model that they
+    were measured for is not stored; its class is named in the passport.
+
+    Args:
+        path: Folder to write, e.g. ``"pairs.zarr"``; one that is there is replaced.
+        pairs: What to store.
+
+    Returns:
+        The path.
+    """
+    path = Path(path)
+    targets = _stored_names(pairs)
+    variables, sizes = {}, {}
+    for side, arrays in (("input", pairs.inputs), ("target", pairs.targets)):
+        for name, values in arrays.items():
+            stored = targets[name] if side == "target" else name
+            about = pairs.variables.get(stored, pairs.variables.get(name))
+            attributes = {"role": side}
+            if about is not None:
+                attributes |= {"units": about.units, "long_name": about.long_name}
+            dims = _dims(about, np.shape(values), sizes)
+            variables[stored] = xr.Variable(dims, np.asarray(values), attributes)
+    if pairs.weights is not None:
+        dims = ("series", "time", "weighed_level")[-np.ndim(pairs.weights) :]
+        variables[WEIGHTS] = xr.Variable(dims, pairs.weights, {"units": "kg m-2"})
+    attributes = {
+        "format": FORMAT,
+        "passport": json.dumps(pairs.passport.as_dict()),
+        "warnings": list(pairs.warnings),
+        "variables": json.dumps([[k, asdict(v)] for k, v in pairs.variables.items()]),
+        "inputs": list(pairs.inputs),
+        "targets": [[name, stored] for name, stored in targets.items()],
+    }
+    variables["time"] = xr.Variable("time", np.asarray(pairs.time))
+    write_store(path, xr.Dataset(variables, attrs=attributes))
+    return path
+
+
+def load_pairs(path: str | Path) -> Pairs:
+    """Return the pairs that `save_pairs` wrote, with `model` None.
+
+    Raises:
+        FileNotFoundError: There is no such folder.
+        ValueError: It holds something else.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise FileNotFoundError(f"{path} does not exist; wanted pairs written by save_pairs.")
+    if not holds_pairs(path):
+        raise ValueError(
+            f"{path} holds no stored pairs; to read other files say which variables are "
+            "inputs= and which targets=."
+        )
+    file = open_run(path).load()
+    described = {
+        key: Variable(**{**about, "dims": tuple(about["dims"])})
+        for key, about in json.loads(file.attrs["variables"])
+    }
+    return Pairs(
+        inputs={name: file[name].values for name in file.attrs["inputs"]},
+        targets={name: file[stored].values for name, stored in file.attrs["targets"]},
+        time=file["time"].values,
+        passport=Passport.from_dict(json.loads(file.attrs["passport"])),
+        variables=described,
+        warnings=tuple(file.attrs["warnings"]),
+        weights=file[WEIGHTS].values if WEIGHTS in file else None,
+    )
+
+
+def holds_pairs(path: Path) -> bool:
+    """Return whether a path is a folder that `save_pairs` wrote."""
+    if not (path / "zarr.json").is_file():
+        return False
+    attributes = json.loads((path / "zarr.json").read_text()).get("attributes", {})
+    return str(attributes.get("format", "")).startswith("closura pairs")
+
+
+def _stored_names(pairs: Pairs) -> dict[str, str]:
+    """Return the name in the file of each target, different from those of all inputs."""
+    names: dict[str, str] = {}
+    for name in pairs.targets:
+        stored = name
+        while stored in pairs.inputs or stored in names.values():
+            stored += TENDENCY
+        names[name] = stored
+    return names
+
+
+def _dims(about: Variable | None, shape: tuple[int, ...], sizes: dict[str, int]) -> tuple[str, ...]:
+    """Return dimension names: the variable's own, with the length where another has theirs."""
+    own = about.dims if about is not None else ()
+    if len(own) != len(shape) - 2:
+        own = tuple(f"axis_{index}" for index in range(len(shape) - 2))
+    dims = ["series", "time"]
+    for dim, size in zip(own, shape[2:], strict=True):
+        free = sizes.get(dim, size) == size and dim not in dims
+        dims.append(dim if free else f"{dim}_{size}_{len(dims)}")
+        sizes[dims[-1]] = size
+    return tuple(dims)
