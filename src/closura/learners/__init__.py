@@ -1,0 +1,1 @@
+"""Learners: recipes that turn recorded pairs into closures."""
