@@ -1,0 +1,172 @@
+"""What a finished or unfinished experiment left in its run folder, read and never written."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import xarray as xr
+import yaml
+
+STAGE_OF = {
+    "scores.nc": "online",
+    "offline.nc": "offline",
+    "price.json": "price",
+    "checks.json": "report",
+    "provenance.json": "any",
+    "pairs.zarr": "pairs",
+    "pairs_test.zarr": "pairs",
+}
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """One experiment on disk. What is absent is None or empty, and `missing` says why.
+
+    Args:
+        path: The run folder.
+        experiment: The resolved experiment.
+        scores: Online scores.
+        offline: Offline scores.
+        learning_curves: Skill against the amount of training data.
+        price: Cost of each hybrid step.
+        checks: Expected beside found.
+        provenance: How it was made.
+        metrics: Lines that the stages reported, in order.
+        histories: Training curves of every seed, by learner.
+        stages: What each finished step noted, by step.
+        missing: Reason why a file could not be used, by file name.
+    """
+
+    path: Path
+    experiment: Mapping[str, Any]
+    scores: xr.Dataset | None
+    offline: xr.Dataset | None
+    learning_curves: xr.Dataset | None
+    price: Any
+    checks: Any
+    provenance: Mapping[str, Any]
+    metrics: tuple[Mapping[str, Any], ...]
+    histories: Mapping[str, tuple[Any, ...]]
+    stages: Mapping[str, Any]
+    missing: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """Name of the experiment, or of the folder where the experiment does not say."""
+        return str(self.experiment.get("name") or self.path.name)
+
+    @property
+    def learners(self) -> tuple[str, ...]:
+        """Names of the learners, in the order of the experiment."""
+        declared = self.experiment.get("learners")
+        return tuple(map(str, declared)) if isinstance(declared, Mapping) else ()
+
+    @property
+    def uses_files(self) -> bool:
+        """Whether the pairs come from files: there is no model that could run."""
+        return "coarse" not in self.experiment and self.scores is None
+
+    @property
+    def learning(self) -> xr.Dataset | None:
+        """Learning curves: a file of their own, or part of the offline scores."""
+        for found in (self.learning_curves, self.offline):
+            if found is not None and "learning_curve" in found:
+                return found
+        return None
+
+    def why(self, *files: str) -> str:
+        """Say in one line why what is drawn from these files is not shown."""
+        found = [self.missing[name] for name in files if name in self.missing]
+        return " ".join(dict.fromkeys(found)) or "The run folder does not hold these numbers."
+
+
+def read_run_folder(folder: str | Path) -> RunFolder:
+    """Read everything small in a run folder; stores are opened when first asked for.
+
+    Raises:
+        FileNotFoundError: There is no such folder, or it is not one of an experiment.
+    """
+    path = Path(folder)
+    if not (path / "experiment.yaml").is_file():
+        raise FileNotFoundError(
+            f"{path} holds no experiment.yaml, so it is not a run folder. "
+            "Give the folder that `closura run` printed."
+        )
+    missing: dict[str, str] = {}
+    experiment = yaml.safe_load((path / "experiment.yaml").read_text()) or {}
+    learners = experiment.get("learners") or {}
+    histories = {str(name): _histories(path, str(name), missing) for name in learners}
+    return RunFolder(
+        path=path,
+        experiment=experiment,
+        scores=_dataset(path, "scores.nc", missing),
+        offline=_dataset(path, "offline.nc", missing),
+        learning_curves=_dataset(path, "learning_curve.nc", {}),
+        price=_json(path, "price.json", missing),
+        checks=_json(path, "checks.json", missing),
+        provenance=_json(path, "provenance.json", missing) or {},
+        metrics=_lines(path / "metrics.jsonl"),
+        histories={name: history for name, history in histories.items() if history},
+        stages=_json(path, "stages.json", {}) or {},
+        missing=missing,
+    )
+
+
+def _dataset(folder: Path, name: str, missing: dict[str, str]) -> xr.Dataset | None:
+    if not (folder / name).is_file():
+        missing[name] = absent(name)
+        return None
+    try:
+        with xr.open_dataset(folder / name, engine="netcdf4", decode_times=False) as found:
+            return found.load()
+    except (OSError, ValueError) as problem:
+        missing[name] = unreadable(name, problem)
+        return None
+
+
+def _histories(folder: Path, name: str, missing: dict[str, str]) -> tuple[Any, ...]:
+    """Return the training curves of a learner, one a seed, seed 0 first."""
+    first = _json(folder, f"{name}/history.json", missing)
+    others = sorted((folder / name).glob("seed_*/history.json"))
+    found = [_json(folder, str(path.relative_to(folder)), missing) for path in others]
+    return tuple(history for history in (first, *found) if history)
+
+
+def _json(folder: Path, name: str, missing: dict[str, str]) -> Any:
+    try:
+        return json.loads((folder / name).read_text())
+    except FileNotFoundError:
+        missing[name] = absent(name)
+    except (OSError, ValueError) as problem:
+        missing[name] = unreadable(name, problem)
+    return None
+
+
+def _lines(path: Path) -> tuple[Mapping[str, Any], ...]:
+    """Read whole JSON lines; the last may have been cut by an interruption."""
+    found = []
+    for line in path.read_text().splitlines() if path.is_file() else ():
+        try:
+            value = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(value, dict):
+            found.append(value)
+    return tuple(found)
+
+
+def absent(name: str) -> str:
+    """Say why a file is not there."""
+    if name.endswith("history.json"):
+        return f"{name} is not in the run folder: this learner keeps no training curve."
+    stage = STAGE_OF.get(name, "")
+    which = f"stage '{stage}'" if stage not in ("", "any") else "stage that writes it"
+    return f"{name} is not in the run folder: the {which} has not run, or was not asked for."
+
+
+def unreadable(name: str, problem: Exception) -> str:
+    """Say why a file that is there cannot be used."""
+    first = (str(problem).splitlines() or [""])[0]
+    return f"{name} cannot be read ({type(problem).__name__}: {first})."
