@@ -30,7 +30,11 @@ _HOME = {
     "data.diagnose": ("diagnose",),
     "data.pairs": ("read_pairs",),
     "data.closures": ("load_closure", "save_closure"),
-    "evaluate": ("evaluate",),
+    "evaluation.compare": ("evaluate",),
+    "evaluation.learning_curve": ("learning_curve",),
+    "evaluation.offline": ("score_offline",),
+    "evaluation.price": ("measure_price",),
+    "evaluation.scores": ("Scores",),
     "experiment": ("run_experiment",),
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}

@@ -61,7 +61,9 @@ class AR1Noise(AbstractClosure):
         after = {}
         for index, (name, noise) in enumerate(sorted(memory.items())):
             phi, sigma = self.phi[name], self.sigma[name]
-            kick = _scaled(sigma * jnp.sqrt(1 - jnp.square(phi)), self._draw(fields, name, key, index))
+            kick = _scaled(
+                sigma * jnp.sqrt(1 - jnp.square(phi)), self._draw(fields, name, key, index)
+            )
             after[name] = (phi * noise + kick).astype(noise.dtype)
         return dict(memory), after
 
@@ -72,7 +74,7 @@ class AR1Noise(AbstractClosure):
                 "pass key=jax.random.key(0) to start, rollout or simulate."
             )
         like = field(fields, name)
-        return jax.random.normal(fold(key, index), like.shape, like.dtype)
+        return jax.random.normal(jax.random.fold_in(key, index), like.shape, like.dtype)
 
 
 def _scaled(amplitude: Any, draw: Array) -> Array:

@@ -1,6 +1,6 @@
 """Lorenz's three-variable convection model, the smallest chaotic test of a method."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -60,6 +60,6 @@ class Lorenz63(AbstractODE):
         start = jnp.array([1.509, -1.531, 25.46])
         return Lorenz63State(*(start + jax.random.normal(key, (3,))))
 
-    def tendency(self, state: Lorenz63State, inputs: None = None) -> Lorenz63State:
+    def tendency(self, state: Lorenz63State, inputs: Any = None) -> Lorenz63State:
         x, y, z = state
         return Lorenz63State(self.sigma * (y - x), self.rho * x - y - x * z, x * y - self.beta * z)

@@ -8,7 +8,7 @@ import numpy as np
 from closura.closures.stochastic import AR1Noise
 from closura.core.closure import AbstractClosure, terms
 from closura.core.learner import Pairs
-from closura.evaluate import offline
+from closura.evaluation import offline
 
 
 @dataclass(frozen=True)

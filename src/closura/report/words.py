@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from closura.evaluation.findings import each_once
 from closura.report.cast import FLOOR
 from closura.report.expectations import checks_of
 from closura.report.material import Material
@@ -43,16 +44,10 @@ def warnings_of(material: Material) -> list[str]:
     found += _listed(material.run.provenance.get("warnings"))
     if material.run.scores is not None and "warnings" not in material.run.scores.attrs:
         found += _implied(material)
-    found = _once(found)
+    found = each_once(found)
     failed = [check for check in checks_of(material.run.checks) if check.passed is False]
     found += [f"expected {check.name} = {check.expected}, found {check.found}." for check in failed]
     return found
-
-
-def _once(lines: list[str]) -> list[str]:
-    """Return each line once; one that another repeats with a model's name before it goes."""
-    found = list(dict.fromkeys(lines))
-    return [line for line in found if not any(other.endswith(f": {line}") for other in found)]
 
 
 def _what(material: Material) -> str:

@@ -1,12 +1,12 @@
 """What a scientist should know before trusting the scores, a line each."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import xarray as xr
 
 from closura.core.model import AbstractModel
-from closura.evaluate.scores import FLOOR
+from closura.evaluation.scores import FLOOR
 
 EXTRAPOLATED = 0.01  # share of inputs outside the training range that is worth a line
 
@@ -25,15 +25,30 @@ def find_warnings(
         baselines: The baselines by name.
         run: Fingerprint of the run that they were scored on.
     """
-    lines: list[str] = []
-    for name, model in {**hybrids, **baselines}.items():
-        lines += [f"{name}: {line}" for line in getattr(model, "disagreements", ())]
+    everyone = {**hybrids, **baselines}
+    lines = _disagreements(everyone)
+    for name, model in everyone.items():
         lines += _leaks(name, model, run)
         lines += _stability(name, scores.sel(model=name))
     for name in hybrids:
         for baseline in baselines:
             lines += _gains(scores, name, baseline)
     return lines
+
+
+def each_once(lines: Iterable[str]) -> list[str]:
+    """Return each line once; one that another repeats after the names of models goes."""
+    found = list(dict.fromkeys(lines))
+    return [line for line in found if not any(other.endswith(f": {line}") for other in found)]
+
+
+def _disagreements(models: Mapping[str, AbstractModel]) -> list[str]:
+    """Return what passports have against their models, with all the models that it concerns."""
+    concerned: dict[str, list[str]] = {}
+    for name, model in models.items():
+        for line in dict.fromkeys(getattr(model, "disagreements", ())):
+            concerned.setdefault(line, []).append(name)
+    return [f"{', '.join(names)}: {line}" for line, names in concerned.items()]
 
 
 def _leaks(name: str, model: Any, run: str | None) -> list[str]:

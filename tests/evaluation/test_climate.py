@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from closura.evaluate.climate import as_climate, bins_of, halves, score_climate
-from closura.evaluate.protocol import Protocol
+from closura.evaluation.climate import as_climate, bins_of, halves, score_climate
+from closura.evaluation.protocol import Protocol
 
 SETTINGS = Protocol(
     forecasts=4, lead=1.0, members=2, every=0.1, climate=200.0, climate_members=4,

@@ -10,7 +10,7 @@ from closura.closures.stochastic import AR1Noise
 from closura.core.closure import AbstractMemorylessClosure
 from closura.core.couple import couple
 from closura.core.rollout import member_keys, start_members
-from closura.evaluate.stability import has_slope, measure_chaos, summary
+from closura.evaluation.stability import has_slope, measure_chaos, summary
 from closura.models.lorenz63 import Lorenz63
 from closura.models.lorenz96 import Lorenz96
 

@@ -12,7 +12,7 @@ from jaxtyping import Array
 from closura.core.closure import fold
 from closura.core.model import AbstractModel
 from closura.core.rollout import member_keys, rollout, start_members
-from closura.evaluate.protocol import (
+from closura.evaluation.protocol import (
     Only,
     Protocol,
     Starts,

@@ -8,8 +8,8 @@ from jaxtyping import Array
 
 from closura.core.closure import fold
 from closura.core.learner import AbstractLearner, Pairs
-from closura.evaluate.offline import level_mass, score_variable
-from closura.evaluate.prediction import predict
+from closura.evaluation.offline import level_mass, score_variable
+from closura.evaluation.prediction import predict
 
 
 def learning_curve(

@@ -9,10 +9,10 @@ from jaxtyping import Array
 
 from closura.core.model import AbstractModel
 from closura.core.progress import report
-from closura.evaluate import climate as climates
-from closura.evaluate import forecasts as forecasting
-from closura.evaluate import stability
-from closura.evaluate.protocol import Protocol, Starts, forecast_starts
+from closura.evaluation import climate as climates
+from closura.evaluation import forecasts as forecasting
+from closura.evaluation import stability
+from closura.evaluation.protocol import Protocol, Starts, forecast_starts
 
 
 class Bench(NamedTuple):

@@ -12,9 +12,9 @@ from closura.closures.stochastic import AR1Noise
 from closura.core.closure import AbstractClosure, AbstractMemorylessClosure
 from closura.core.learner import AbstractLearner, Pairs
 from closura.core.passport import Passport
-from closura.evaluate.learning_curve import learning_curve
-from closura.evaluate.offline import FLOOR, NO_CLOSURE, score_offline
-from closura.evaluate.prediction import predict
+from closura.evaluation.learning_curve import learning_curve
+from closura.evaluation.offline import FLOOR, NO_CLOSURE, score_offline
+from closura.evaluation.prediction import predict
 
 TIMES, LEVELS = 60, 5
 
@@ -176,7 +176,7 @@ def test_random_terms_are_left_out_of_a_prediction(noisy):
 
 
 def test_long_records_are_predicted_in_pieces(noisy, monkeypatch):
-    monkeypatch.setattr("closura.evaluate.prediction.INSTANTS", 7)
+    monkeypatch.setattr("closura.evaluation.prediction.INSTANTS", 7)
     np.testing.assert_allclose(predict(Times(2.0), noisy)["T"], 2.0 * noisy.inputs["T"])
 
 

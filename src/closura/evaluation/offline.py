@@ -10,7 +10,7 @@ from jaxtyping import Array
 
 from closura.core.closure import AbstractClosure
 from closura.core.learner import Pairs
-from closura.evaluate.prediction import extrapolated_share, predict
+from closura.evaluation.prediction import extrapolated_share, predict
 from closura.metrics import bias, block_bootstrap, r_squared, root_mean_square_error
 from closura.metrics.error import NO_VARIANCE
 

@@ -4,7 +4,7 @@ import pytest
 
 from closura.closures.physical import PolynomialClosure
 from closura.core.couple import couple
-from closura.evaluate import measure_price
+from closura.evaluation.price import measure_price
 from closura.models.lorenz96 import Lorenz96, Lorenz96TwoScale
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from closura.evaluate.scores import Scores
+from closura.evaluation.scores import Scores
 
 NUMBERS = {
     "forecast_mae_first_unit": [0.4321, 3.061, np.nan, 0.2],

@@ -7,14 +7,15 @@ import pytest
 import xarray as xr
 
 import closura as cl
-import closura.evaluate
+import closura
 from closura.closures.physical import PolynomialClosure
 from closura.closures.stochastic import AR1Noise
 from closura.core.closure import AbstractMemorylessClosure
 from closura.core.couple import couple
 from closura.core.passport import Passport
 from closura.core.progress import listen
-from closura.evaluate import Scores, evaluate
+from closura.evaluation.compare import evaluate
+from closura.evaluation.scores import Scores
 from closura.models.lorenz63 import Lorenz63
 from closura.models.lorenz96 import Lorenz96, Lorenz96TwoScale
 
@@ -109,11 +110,9 @@ def test_scores_survive_a_file(offset_scores, tmp_path):
     assert again.protocol["forecasts"] == 6
 
 
-def test_the_verb_is_reached_by_either_name(offset_scores, resting_run, relaxation):
-    assert callable(cl.evaluate)
-    assert callable(closura.evaluate)
-    with pytest.raises(ValueError, match="no model is given"):
-        closura.evaluate({}, truth=resting_run, key=jax.random.key(0))
+def test_the_verb_stays_a_verb_when_its_room_is_imported():
+    assert closura.evaluate is evaluate
+
 
 
 def test_a_truth_that_a_model_cannot_start_from_is_refused(resting_run):

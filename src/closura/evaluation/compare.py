@@ -12,12 +12,12 @@ from jaxtyping import Array
 
 from closura.core.model import AbstractModel
 from closura.core.progress import report
-from closura.evaluate import climate as climates
-from closura.evaluate import forecasts as forecasting
-from closura.evaluate import stability
-from closura.evaluate.bench import Bench, as_points, prepare, with_members
-from closura.evaluate.findings import find_warnings
-from closura.evaluate.protocol import (
+from closura.evaluation import climate as climates
+from closura.evaluation import forecasts as forecasting
+from closura.evaluation import stability
+from closura.evaluation.bench import Bench, as_points, prepare, with_members
+from closura.evaluation.findings import find_warnings
+from closura.evaluation.protocol import (
     Starts,
     check_model,
     climate_starts,
@@ -25,7 +25,7 @@ from closura.evaluate.protocol import (
     make_protocol,
     states_at,
 )
-from closura.evaluate.scores import FLOOR, Scores
+from closura.evaluation.scores import FLOOR, Scores
 
 FLOOR_MEMBERS = 8  # an ensemble of the fine model costs as much as all other models together
 
@@ -70,7 +70,7 @@ def evaluate(
         level: Probability that the bounds are to cover.
 
     Returns:
-        Scores by `model` and `variable`; see `closura.evaluate.scores.Scores`.
+        Scores by `model` and `variable`; see `closura.evaluation.scores.Scores`.
 
     Raises:
         ValueError: A setting does not fit the truth or a model, or names collide.

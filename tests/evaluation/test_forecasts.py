@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from closura.evaluate.forecasts import SCORED, clean, make_forecasts, score_forecasts, true_course
-from closura.evaluate.protocol import Protocol, forecast_starts, make_protocol
+from closura.evaluation.forecasts import SCORED, clean, make_forecasts, score_forecasts, true_course
+from closura.evaluation.protocol import Protocol, forecast_starts, make_protocol
 from closura.metrics import crps, mean_absolute_error, root_mean_square_error, spread
 
 SETTINGS = Protocol(

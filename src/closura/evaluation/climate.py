@@ -9,7 +9,7 @@ from jaxtyping import Array
 
 from closura.core.model import AbstractModel, Snapshot
 from closura.core.rollout import member_keys, rollout, start_members
-from closura.evaluate.protocol import (
+from closura.evaluation.protocol import (
     Only,
     Protocol,
     climate_starts,

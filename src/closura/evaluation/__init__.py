@@ -1,0 +1,1 @@
+"""Score models in their own runs: one protocol for every hybrid, every baseline and the floor."""

@@ -1,0 +1,174 @@
+"""Run an experiment: every step that is not finished yet, in order, into its run folder."""
+
+import os
+import time
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from closura.core.couple import ClosuraWarning
+from closura.core.progress import listen
+from closura.data.store import write_json
+from closura.experiment.checks import check_all
+from closura.experiment.display import Display
+from closura.experiment.folder import Folder
+from closura.experiment.loading import Experiment, load_experiment
+from closura.experiment.plan import plan
+from closura.experiment.provenance import provenance
+from closura.experiment.result import Result
+from closura.experiment.stages import Work, plain
+from closura.experiment.steps import Step, fingerprints
+from closura.report import write_report
+
+RUNS = Path("runs")  # where run folders are made unless the user says otherwise
+KEPT_EVENTS = ("train", "evaluate", "fit")
+
+
+def run_experiment(
+    name_or_path: str | Path,
+    *,
+    overrides: Iterable[str] = (),
+    until: str | None = None,
+    folder: str | Path | None = None,
+    check: bool = False,
+    quiet: bool = False,
+    command: str | None = None,
+) -> Result:
+    """Run an experiment as far as it is not done yet, and return what came out.
+
+    JAX's precision and compilation cache are set for the time of the run, and set back after.
+
+    Args:
+        name_or_path: Name of a bundled experiment, or the path of a YAML file.
+        overrides: Changes such as ``"learners.network.width=64"``.
+        until: Last stage to run; all if None.
+        folder: Run folder; ``runs/<name>`` if None.
+        check: Raise where an expected number is not reproduced.
+        quiet: Show nothing on the way.
+        command: What to type to repeat the run, for its provenance.
+
+    Raises:
+        ValueError: Something in the experiment or in the folder cannot be; one line says what.
+        AssertionError: `check` is true and an expectation failed.
+    """
+    overrides = tuple(overrides)
+    with ExitStack() as stack:
+        stack.enter_context(jax_settings(cache_settings()))
+        experiment = load_experiment(name_or_path, overrides)
+        double = experiment.settings.precision == "double"
+        stack.enter_context(jax_settings({"jax_enable_x64": double}))
+        display = stack.enter_context(Display(quiet=quiet))
+        place = RUNS / experiment.name if folder is None else Path(folder)
+        repeat = command or _command(name_or_path, overrides, folder)
+        result = _run(experiment, place, until, display, repeat)
+    if check and any(not found.passed for found in result.checks):
+        failed = [found for found in result.checks if not found.passed]
+        raise AssertionError(f"{len(failed)} of {len(result.checks)} numbers are not as expected.")
+    return result
+
+
+@contextmanager
+def jax_settings(wanted: dict[str, Any]) -> Iterator[None]:
+    """Set options of JAX inside the block, and set them back after it."""
+    before = {name: getattr(jax.config, name) for name in wanted}
+    for name, value in wanted.items():
+        jax.config.update(name, value)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            jax.config.update(name, value)
+
+
+def cache_settings() -> dict[str, Any]:
+    """Return what turns the persistent compilation cache on, nothing where it is on already."""
+    if jax.config.jax_compilation_cache_dir is not None:  # type: ignore[attr-defined]
+        return {}
+    return {
+        "jax_compilation_cache_dir": str(cache_folder() / "jax"),
+        "jax_persistent_cache_min_compile_time_secs": 0.0,
+        "jax_persistent_cache_min_entry_size_bytes": -1,
+    }
+
+
+def cache_folder() -> Path:
+    """Return the folder for what may be thrown away: `CLOSURA_CACHE`, or the user's cache."""
+    import pooch
+
+    return Path(os.environ.get("CLOSURA_CACHE") or pooch.os_cache("closura"))
+
+
+def _run(
+    experiment: Experiment, place: Path, until: str | None, display: Display, command: str
+) -> Result:
+    work = Work(experiment, place)
+    steps = plan(work, until=until)
+    folder = Folder(place, experiment.resolved())
+    prints = fingerprints(steps)
+    folder.claim()
+    for step in steps:
+        kept = folder.is_finished(step, prints[step.name])
+        display.begin(step, kept=kept)
+        if not kept:
+            _do(step, prints[step.name], folder, display)
+    display.finish()
+    checks = check_all(place, experiment.settings.expect)
+    write_json(place / "checks.json", [found._asdict() for found in checks])
+    said = provenance(
+        experiment.resolved(), command=command, seconds=folder.seconds(), fingerprints=prints,
+        warnings=folder.warnings(),
+    )  # fmt: skip
+    write_json(place / "provenance.json", said)
+    if until in (None, "report"):
+        _report(experiment, steps, folder, display)
+    return Result(place, tuple(checks), tuple(folder.warnings()))
+
+
+def _do(step: Step, fingerprint: str, folder: Folder, display: Display) -> None:
+    """Run one step and note that it is finished, with what it warned about."""
+
+    def keep(event: str, values: dict[str, Any]) -> None:
+        display.listen(event, values)
+        last = event == "simulate" and values.get("done") == values.get("total")
+        if event in KEPT_EVENTS or last:
+            folder.note(event, step=step.name, **{k: plain(v) for k, v in values.items()})
+
+    folder.begin(step, fingerprint)
+    folder.note("begin", step=step.name)
+    began = time.perf_counter()
+    with warnings.catch_warnings(record=True) as caught, listen(keep):
+        warnings.simplefilter("always")
+        step.work()
+    seconds = time.perf_counter() - began
+    notes = [str(one.message) for one in caught if issubclass(one.category, ClosuraWarning)]
+    folder.finish(step, fingerprint, seconds, list(dict.fromkeys(notes)))
+    folder.note("finish", step=step.name, seconds=round(seconds, 3))
+
+
+def _report(experiment: Experiment, steps: list[Step], folder: Folder, display: Display) -> None:
+    """Write the report, unless one of the very same numbers is there."""
+    said = experiment.resolved()
+    part = {"expect": said["expect"], "report": said["report"], "description": said["description"]}
+
+    def write() -> None:
+        write_report(folder.path)
+
+    step = Step("report", "report", part, tuple(s.name for s in steps), ("report.html",), write,
+                sealed=False)  # fmt: skip
+    fingerprint = fingerprints([*steps, step])["report"]
+    kept = folder.is_finished(step, fingerprint)
+    display.begin(step, kept=kept)
+    if not kept:
+        _do(step, fingerprint, folder, display)
+    display.finish()
+
+
+def _command(
+    name_or_path: str | Path, overrides: tuple[str, ...], folder: str | Path | None
+) -> str:
+    settings = "".join(f" --set '{setting}'" for setting in overrides)
+    return f"closura run {name_or_path}{settings}" + (f" --folder {folder}" if folder else "")

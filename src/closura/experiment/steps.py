@@ -1,0 +1,58 @@
+"""One step of a run, and the fingerprint that tells whether it must run again."""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from closura import __version__
+
+MODEL_STAGES = ("truth", "pairs", "learn", "offline", "online", "price", "report")
+FILE_STAGES = ("pairs", "learn", "offline", "report")
+
+
+@dataclass(frozen=True)
+class Step:
+    """The smallest piece of work that is kept or done again as a whole.
+
+    Args:
+        name: Unique, e.g. ``"learn/network"``.
+        stage: The stage that a user sees it as part of.
+        part: The settings that it depends on, as plain values.
+        needs: Names of the steps whose outputs it reads.
+        outputs: What it writes, relative to the run folder.
+        work: Does it.
+        sealed: Whether its outputs are nobody else's to write.
+    """
+
+    name: str
+    stage: str
+    part: Any
+    needs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    work: Callable[[], None]
+    sealed: bool = True
+
+
+def fingerprints(steps: Iterable[Step]) -> dict[str, str]:
+    """Return each step's fingerprint: its settings, those of what it needs, and the version."""
+    found: dict[str, str] = {}
+    for step in steps:
+        needed = [found[name] for name in step.needs]
+        found[step.name] = digest([step.name, step.part, needed, __version__])
+    return found
+
+
+def digest(value: Any) -> str:
+    """Return a short hash of plain values; equal values give equal hashes on any machine."""
+    text = json.dumps(value, sort_keys=True, ensure_ascii=False, default=str)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:24]
+
+
+def changed(
+    before: Mapping[str, Any] | None, after: Mapping[str, Any], keys: Iterable[str]
+) -> list[str]:
+    """Return which of some settings differ between two experiments."""
+    earlier = before or {}
+    return [key for key in keys if digest(earlier.get(key)) != digest(after.get(key))]

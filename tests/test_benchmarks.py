@@ -1,0 +1,33 @@
+"""The benchmark compares programs that compute the same."""
+
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture
+def truth(monkeypatch):
+    pytest.importorskip("numba", reason="numba is not installed: pip install -e '.[benchmark]'")
+    monkeypatch.syspath_prepend(str(ROOT))
+    from benchmarks import truth
+
+    return truth
+
+
+def test_closura_numpy_and_numba_agree_to_rounding(truth):
+    # 100 steps are 0.1 time units: rounding of 1e-15 has grown by less than a hundred by then.
+    found = truth.differences(members=3, steps=100)
+    assert set(found) == {"NumPy", "numba"}
+    assert max(found.values()) < 1e-12
+
+
+def test_the_quick_mode_prints_every_implementation(truth, capsys):
+    from benchmarks.lorenz96 import QUICK
+
+    truth.measure(cores=1, **QUICK["truth"])
+    printed = capsys.readouterr().out
+    assert QUICK["truth"]["ensembles"] == (3,)
+    for name in ("numba, one thread", "NumPy", "closura"):
+        assert f"| 3 | {name} |" in printed
