@@ -91,7 +91,7 @@ def test_holding_inside_the_tendency_uses_the_fields_of_the_step_that_refreshed_
 
 def test_random_closure_without_a_key_says_so():
     model = cl.couple(cl.Lorenz96(K=5), cl.AR1Noise({"X": 0.5}, {"X": 1.0}))
-    with pytest.raises(ValueError, match="draws random numbers .* got no key"):
+    with pytest.raises(ValueError, match=r"draws random numbers .* got no key"):
         model.start(model.initial_state(KEY))
 
 

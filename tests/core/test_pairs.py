@@ -49,7 +49,7 @@ def test_interval_is_none_where_times_are_irregular():
 
 
 def test_shapes_must_agree():
-    with pytest.raises(ValueError, match="different .series, time. shapes"):
+    with pytest.raises(ValueError, match=r"different .series, time. shapes"):
         cl.Pairs(
             {"X": np.zeros((2, 5, 3))}, {"X": np.zeros((2, 6, 3))}, np.arange(5), Passport("file")
         )

@@ -7,7 +7,6 @@ import pytest
 import xarray as xr
 
 import closura as cl
-import closura
 from closura.closures.physical import PolynomialClosure
 from closura.closures.stochastic import AR1Noise
 from closura.core.closure import AbstractMemorylessClosure
@@ -111,8 +110,7 @@ def test_scores_survive_a_file(offset_scores, tmp_path):
 
 
 def test_the_verb_stays_a_verb_when_its_room_is_imported():
-    assert closura.evaluate is evaluate
-
+    assert cl.evaluate is evaluate
 
 
 def test_a_truth_that_a_model_cannot_start_from_is_refused(resting_run):

@@ -12,9 +12,7 @@ from closura.models.lorenz96 import Lorenz96State, TwoScaleState
 
 def random_state(K: int, J: int) -> TwoScaleState:
     slow, fast = jax.random.split(jax.random.key(5))
-    return TwoScaleState(
-        5 * jax.random.normal(slow, (K,)), 0.3 * jax.random.normal(fast, (K * J,))
-    )
+    return TwoScaleState(5 * jax.random.normal(slow, (K,)), 0.3 * jax.random.normal(fast, (K * J,)))
 
 
 def test_advection_keeps_energy():
@@ -61,9 +59,9 @@ def test_long_run_balances_forcing_and_loss():
     keys = member_keys(jax.random.key(0), 32)
     _, spun = cl.rollout(model, start_members(model, keys), 3000, every=3000, members=True)
     states, _ = cl.rollout(model, spun, 10000, every=50, members=True)
-    coupling = jax.vmap(
-        jax.vmap(model.coupling, in_axes=-1, out_axes=-1), in_axes=0, out_axes=0
-    )(states)
+    coupling = jax.vmap(jax.vmap(model.coupling, in_axes=-1, out_axes=-1), in_axes=0, out_axes=0)(
+        states
+    )
     gain = 18.0 * float(states.X.mean())
     loss = float((states.X**2).mean() - (states.X * coupling).mean())
     assert gain == pytest.approx(loss, rel=0.02)

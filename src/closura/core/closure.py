@@ -85,9 +85,7 @@ class Sum(AbstractClosure):
         return next((t.passport for t in self.terms if t.passport is not None), None)
 
     def init(self, fields: Any, key: Array | None = None) -> Any:
-        return tuple(
-            term.init(fields, fold(key, index)) for index, term in enumerate(self.terms)
-        )
+        return tuple(term.init(fields, fold(key, index)) for index, term in enumerate(self.terms))
 
     def __call__(self, fields, inputs, memory, key):
         total: dict[str, Array] = {}

@@ -140,9 +140,7 @@ class Coupled(AbstractModel):
         """Return each in-tendency term's memory one step later, from the step's first stage."""
         fields = self.fields(snapshot.state)
         advanced = []
-        for index, (term, memory) in enumerate(
-            zip(self.terms, snapshot.memory.terms, strict=True)
-        ):
+        for index, (term, memory) in enumerate(zip(self.terms, snapshot.memory.terms, strict=True)):
             if term.at == "tendency":
                 memory = _advance_term(
                     term, snapshot.step, fields, inputs, memory, fold(key, index)

@@ -3,6 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 
 import equinox as eqx
 import numpy as np
@@ -111,7 +112,7 @@ class Pairs:
             )
         edges = np.linspace(0, count, blocks + 1).round().astype(int)
         mask = np.zeros(count, bool)
-        for start, stop in zip(edges[:-1], edges[1:], strict=True):
+        for start, stop in pairwise(edges):
             held = min(max(1, round(fraction * (stop - start))), stop - start - 1)
             mask[stop - held : stop] = True
         return mask

@@ -63,7 +63,7 @@ class AbstractModel(eqx.Module):
 
     @abstractmethod
     def step(self, snapshot: Snapshot, inputs: Any = None, key: Array | None = None) -> Snapshot:
-        """Advance by `dt`. The key is the run's key: fold the step count into it, never split it."""
+        """Advance by `dt`. Fold the step count into the run's key; never split it."""
 
     def fields(self, state: Any) -> Any:
         """Return what closures, metrics and files see: the State itself by default."""

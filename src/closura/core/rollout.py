@@ -118,6 +118,6 @@ def _start_members(model, keys, states, inputs):
     if states is None:
         drawn = jax.vmap(lambda k: model.initial_state(fold(k, INITIAL)), out_axes=-1)
         states = drawn(keys)
-    axes = Snapshot(-1, None, -1)
+    axes = Snapshot(-1, None, -1)  # type: ignore[arg-type]
     begin = jax.vmap(lambda s, k: model.start(s, k, inputs), in_axes=(-1, 0), out_axes=axes)
     return begin(states, keys)

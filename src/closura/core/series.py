@@ -46,9 +46,9 @@ class Series(eqx.Module):
         weight = elapsed / self.every - index
 
         def between(leaf: Array) -> Array:
-            return (1 - weight).astype(leaf.dtype) * leaf[index] + weight.astype(
-                leaf.dtype
-            ) * leaf[index + 1]
+            return (1 - weight).astype(leaf.dtype) * leaf[index] + weight.astype(leaf.dtype) * leaf[
+                index + 1
+            ]
 
         return jax.tree.map(between, self.values)
 

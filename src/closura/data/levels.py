@@ -52,9 +52,11 @@ def pressure_thickness(
     if interfaces is not None:
         edges = _get(file, interfaces)
     elif a is not None and b is not None and surface_pressure is not None:
-        reference = reference_pressure
-        if isinstance(reference, str):
-            reference = _get(file, reference)
+        reference = (
+            _get(file, reference_pressure)
+            if isinstance(reference_pressure, str)
+            else xr.DataArray(reference_pressure)
+        )
         edges = _get(file, a) * reference + _get(file, b) * _get(file, surface_pressure)
     elif midpoints is not None and surface_pressure is not None:
         edges = _halfway(_get(file, midpoints), _get(file, surface_pressure), level)
@@ -114,7 +116,7 @@ def _thickness(edges: xr.DataArray, file: xr.Dataset, level: str) -> xr.DataArra
             f"the interfaces have dimensions {dict(edges.sizes)} and the levels are {level!r} of "
             f"length {count}; wanted is one dimension of length levels + 1."
         )
-    thickness = abs(edges.diff(along[0])).drop_vars(along[0], errors="ignore")
+    thickness = abs(edges.diff(along[0])).drop_vars([along[0]], errors="ignore")
     thickness = thickness.rename({along[0]: level})
     if level in file.coords:
         thickness = thickness.assign_coords({level: file[level].values})
@@ -131,12 +133,12 @@ def _halfway(midpoints: xr.DataArray, surface: xr.DataArray, level: str) -> xr.D
     profile = midpoints.transpose(..., level)
     values = profile.values
     ground = surface.broadcast_like(profile.isel({level: 0}, drop=True))
-    ground = ground.transpose(*profile.dims[:-1]).values[..., None]
+    bottom = ground.transpose(*profile.dims[:-1]).values[..., None]
     downward = bool(values[..., 0].mean() < values[..., -1].mean())
     values = values if downward else values[..., ::-1]
     inner = (values[..., 1:] + values[..., :-1]) / 2
     top = np.maximum(values[..., :1] - (inner[..., :1] - values[..., :1]), 0.0)
-    edges = np.concatenate([top, inner, ground], axis=-1)
+    edges = np.concatenate([top, inner, bottom], axis=-1)
     edges = edges if downward else edges[..., ::-1]
     dims: Any = (*profile.dims[:-1], "interface")
     coords = {d: profile[d] for d in profile.dims[:-1] if d in profile.coords}

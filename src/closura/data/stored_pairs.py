@@ -32,16 +32,17 @@ def save_pairs(path: str | Path, pairs: Pairs) -> Path:
     """
     path = Path(path)
     targets = _stored_names(pairs)
-    variables, sizes = {}, {}
+    variables: dict[str, xr.Variable] = {}
+    sizes: dict[str, int] = {}
     for side, arrays in (("input", pairs.inputs), ("target", pairs.targets)):
         for name, values in arrays.items():
             stored = targets[name] if side == "target" else name
             about = pairs.variables.get(stored, pairs.variables.get(name))
-            attributes = {"role": side}
+            described = {"role": side}
             if about is not None:
-                attributes |= {"units": about.units, "long_name": about.long_name}
+                described |= {"units": about.units, "long_name": about.long_name}
             dims = _dims(about, np.shape(values), sizes)
-            variables[stored] = xr.Variable(dims, np.asarray(values), attributes)
+            variables[stored] = xr.Variable(dims, np.asarray(values), described)
     if pairs.weights is not None:
         dims = ("series", "time", "weighed_level")[-np.ndim(pairs.weights) :]
         variables[WEIGHTS] = xr.Variable(dims, pairs.weights, {"units": "kg m-2"})

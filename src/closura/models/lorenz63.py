@@ -13,7 +13,7 @@ from closura.core.variable import Variable
 
 
 class Lorenz63State(NamedTuple):
-    """Convective intensity x, horizontal temperature contrast y, departure from stratification z."""
+    """Convective intensity x, horizontal temperature contrast y, stratification z."""
 
     x: Float[Array, ""]
     y: Float[Array, ""]

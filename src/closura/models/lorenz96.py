@@ -164,9 +164,7 @@ class Lorenz96TwoScale(AbstractODE):
         halo = with_halo(state.Y, 1, 2)
         advection = halo[2 : count + 2] * (halo[3 : count + 3] - halo[:count])
         above = jnp.broadcast_to(state.X[:, None], (self.K, self.J)).reshape(count)
-        return (
-            -self.c * self.b * advection - self.c * state.Y + self._slow_strength * above
-        )
+        return -self.c * self.b * advection - self.c * state.Y + self._slow_strength * above
 
     def disturb_unresolved(self, state: TwoScaleState, key: Array) -> TwoScaleState:
         """Return the state with noise of a tenth of their spread added to the fast variables.
