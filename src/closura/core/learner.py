@@ -33,6 +33,8 @@ class Pairs:
         warnings: What a scientist should know before trusting a fit, a line each.
         weights: Mass per area of each level [kg m-2], ``(level,)`` or ``(series, time, level)``;
             scores of a column use it. None where there are no levels of different mass.
+        levels: Where the levels of a variable lie, ``(values, unit)`` by the names of
+            `variables`, for those that have one dimension of levels with a coordinate.
     """
 
     inputs: Mapping[str, np.ndarray]
@@ -43,6 +45,7 @@ class Pairs:
     model: AbstractModel | None = None
     warnings: tuple[str, ...] = ()
     weights: np.ndarray | None = None
+    levels: Mapping[str, tuple[np.ndarray, str]] = field(default_factory=dict)
 
     def __post_init__(self):
         arrays = [*self.inputs.items(), *self.targets.items()]

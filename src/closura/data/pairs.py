@@ -43,6 +43,8 @@ class Reading:
     specific_heat: float | None = None
     levels: Any = None
 
+Levels = dict[str, tuple[np.ndarray, str]]
+
 
 def read_pairs(
     files: Files,
@@ -99,7 +101,7 @@ def read_pairs(
         )
     file = file.isel({sample: slice(skip, None)})
     time, _ = _times(file, sample)
-    arrays, variables = _read_all(file, readings, layout)
+    arrays, variables, levels = _read_all(file, readings, layout)
     pairs = Pairs(
         inputs=arrays["inputs"],
         targets=arrays["targets"],
@@ -111,6 +113,7 @@ def read_pairs(
         ),
         variables=variables,
         weights=_weights(file, weights, layout),
+        levels=levels,
     )
     return _without_missing(pairs, on_missing, file, layout, readings)
 
@@ -196,9 +199,10 @@ def _key(name: str, readings: Mapping[str, Mapping[str, Reading]]) -> str:
     return name + TENDENCY if name in readings["inputs"] else name
 
 
-def _read_all(file, readings, layout) -> tuple[dict[str, dict], dict[str, Variable]]:
+def _read_all(file, readings, layout) -> tuple[dict[str, dict], dict[str, Variable], Levels]:
     arrays: dict[str, dict[str, np.ndarray]] = {"inputs": {}, "targets": {}}
-    variables = {}
+    variables: dict[str, Variable] = {}
+    levels: Levels = {}
     for side, entries in readings.items():
         for name, reading in entries.items():
             array = layout.arrange(file[reading.variable])
@@ -208,7 +212,10 @@ def _read_all(file, readings, layout) -> tuple[dict[str, dict], dict[str, Variab
             key = _key(name, readings) if side == "targets" else name
             about = str(array.attrs.get("long_name", reading.variable))
             variables[key] = Variable(key, units, tuple(map(str, array.dims[2:])), about)
-    return arrays, variables
+            if array.ndim == 3 and array.dims[2] in array.coords:
+                along = array[array.dims[2]]
+                levels[key] = (along.values.astype(float), str(along.attrs.get("units", "")))
+    return arrays, variables, levels
 
 
 def _in_units(name: str, array: xr.DataArray, reading: Reading) -> tuple[np.ndarray, str]:

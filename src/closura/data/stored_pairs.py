@@ -51,6 +51,7 @@ def save_pairs(path: str | Path, pairs: Pairs) -> Path:
         "passport": json.dumps(pairs.passport.as_dict()),
         "warnings": list(pairs.warnings),
         "variables": json.dumps([[k, asdict(v)] for k, v in pairs.variables.items()]),
+        "levels": json.dumps([[k, list(v), units] for k, (v, units) in pairs.levels.items()]),
         "inputs": list(pairs.inputs),
         "targets": [[name, stored] for name, stored in targets.items()],
     }
@@ -87,6 +88,10 @@ def load_pairs(path: str | Path) -> Pairs:
         variables=described,
         warnings=tuple(file.attrs["warnings"]),
         weights=file[WEIGHTS].values if WEIGHTS in file else None,
+        levels={
+            key: (np.asarray(values, float), units)
+            for key, values, units in json.loads(file.attrs["levels"])
+        },
     )
 
 

@@ -212,7 +212,17 @@ def _row(scored: Mapping[str, Mapping[str, np.ndarray]], pairs: Pairs) -> xr.Dat
             found[name] = (("variable", dim), np.stack(full))
         else:
             found[name] = ("variable", np.stack(values))
-    return xr.Dataset(found, {"variable": list(scored), dim: np.arange(points)})
+    return xr.Dataset(found, {"variable": list(scored), dim: _along(dim, points, pairs)})
+
+
+def _along(dim: str, points: int, pairs: Pairs) -> xr.DataArray:
+    """Return the coordinate of the levels, where all targets lie on the same, else numbers."""
+    targets = {name: level for name, level in pairs.levels.items() if name not in pairs.inputs}
+    known = {(tuple(values), units) for values, units in targets.values()}
+    values, units = next(iter(known)) if len(known) == 1 else ((), "")
+    if len(values) != points:
+        return xr.DataArray(np.arange(points), dims=dim)
+    return xr.DataArray(np.asarray(values), dims=dim, attrs={"units": units})
 
 
 def _point_name(pairs: Pairs) -> str:

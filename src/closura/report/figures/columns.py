@@ -6,7 +6,6 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 
-from closura.data.levels import STANDARD_GRAVITY
 from closura.report.cast import Role
 from closura.report.drawing import (
     FULL,
@@ -35,22 +34,25 @@ MEANS, MEANS_TITLE = "column_means", "Column means with their intervals"
 LEARNING, LEARNING_TITLE = "learning_curves", "Would more columns help? Learning curves"
 SCORES = (("r_squared", "R²"), ("rmse", "RMSE"), ("bias", "bias"))
 PRESSURE = {"Pa", "hPa", "mbar", "mb"}
+HEIGHT = {"m", "km"}
 WORST_R_SQUARED = -1.0  # a curve below is cut off: it is worse than useless already
 LEARNING_SCORE = "learning_curve"
 
 
 class Levels(NamedTuple):
-    """The vertical axis: values, its name, and whether it grows downward."""
+    """The vertical axis: values, its name, and whether it grows upward (as height does)."""
 
     dim: str
     values: np.ndarray
     words: str
+    upward: bool = False
 
 
 def level_axis(material: Material) -> Levels | None:
     """Return the level dimension of the offline scores, or None where there are no profiles.
 
-    Its values are pressures where the scores or the inputs hold them, and else the levels' numbers.
+    Its values are pressures where the scores or the inputs hold them, else what the file says of
+    its levels, else their numbers.
     """
     offline = material.run.offline
     if offline is None or "r_squared" not in offline:
@@ -61,8 +63,11 @@ def level_axis(material: Material) -> Levels | None:
     for name in ("pressure", dims[0]):
         if name in offline.coords and offline[name].dims == (dims[0],):
             units = str(offline[name].attrs.get("units", ""))
+            values = np.asarray(offline[name].values, float)
             if units in PRESSURE:
-                return _pressure_axis(dims[0], np.asarray(offline[name].values, float), units)
+                return _pressure_axis(dims[0], values, units)
+            if units:
+                return Levels(dims[0], values, label(dims[0], units), upward=units in HEIGHT)
     return _axis_from_inputs(material, dims[0], offline.sizes[dims[0]])
 
 
@@ -72,19 +77,7 @@ def _axis_from_inputs(material: Material, dim: str, size: int) -> Levels:
         about = pairs.variables.get(name) if pairs is not None else None
         if about is not None and about.units in PRESSURE and np.shape(values)[2:] == (size,):
             return _pressure_axis(dim, flat(values).mean(axis=0), about.units)
-    mass = None if pairs is None or pairs.weights is None else np.asarray(pairs.weights, float)
-    if mass is not None and mass.shape[-1:] == (size,):
-        mass = mass.reshape(-1, size).mean(axis=0)
-        above = _mass_above(mass) * STANDARD_GRAVITY
-        return Levels(dim, above / 100, "weight of the air above [hPa]")
     return Levels(dim, np.arange(size, dtype=float), f"{dim} (number in the file)")
-
-
-def _mass_above(mass: np.ndarray) -> np.ndarray:
-    """Return the mass above the middle of each level; layers are thinnest at the model top."""
-    downward = mass if mass[0] <= mass[-1] else mass[::-1]
-    above = np.cumsum(downward) - downward / 2
-    return above if mass[0] <= mass[-1] else above[::-1]
 
 
 def _pressure_axis(dim: str, values: np.ndarray, units: str) -> Levels:
@@ -237,6 +230,6 @@ def _learning_panel(axes: Axes, material: Material, variable: str | None) -> lis
 
 
 def downward(axes: Axes, axis: Levels) -> None:
-    """Let pressure grow downward; axes that share it follow."""
+    """Let pressure and level numbers grow downward; axes that share them follow."""
     low, high = float(np.min(axis.values)), float(np.max(axis.values))
-    axes.set_ylim(high, low)
+    axes.set_ylim((low, high) if axis.upward else (high, low))
