@@ -84,8 +84,9 @@ def test_number_of_threads_does_not_show(key, monkeypatch):
 
 @pytest.mark.parametrize(
     ("members", "numbers", "sizes"),
-    [(4, 264, (4,)), (64, 264, (16,) * 4), (256, 396, (16,) * 16), (7, 5000, (1,) * 7),
-     (257, 3, (129, 128)), (256, 8, (256,))],
+    # 65536 // 396 = 165 members of 396 numbers, so 256 make two groups and 1000 eight.
+    [(4, 264, (4,)), (64, 264, (32,) * 2), (256, 396, (128,) * 2), (7, 40000, (1,) * 7),
+     (257, 3, (129, 128)), (1000, 396, (125,) * 8)],
 )  # fmt: skip
 def test_groups_are_even_and_small(members, numbers, sizes):
     assert plans._group_sizes(members, numbers) == sizes
