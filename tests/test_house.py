@@ -148,7 +148,7 @@ def package(tmp_path):
         ("nets/a.py", "from closura.core.model import AbstractModel", "imports point down only"),
         ("solvers/a.py", "from closura.learners import linear", "imports point down only"),
         ("report/a.py", "from closura.experiment import Experiment", "imports point down only"),
-        ("evaluate.py", "import closura.cli", "imports point down only"),
+        ("evaluation.py", "import closura.cli", "imports point down only"),
         ("data/a.py", "importlib.import_module('closura.cli')", "imports point down only"),
         ("data/a.py", "from closura.attic import x", "'attic' has no layer"),
         ("attic.py", "import math", "'attic' has no layer"),

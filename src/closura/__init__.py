@@ -14,7 +14,7 @@ _HOME = {
     "core.passport": ("Passport",),
     "core.rollout": ("rollout",),
     "core.series": ("Series",),
-    "core.steppers": ("AB3", "AbstractStepper", "Euler", "RK2", "RK4"),
+    "core.steppers": ("AB3", "AbstractStepper", "Euler", "RK2", "RK4", "as_stepper"),
     "models.lorenz63": ("Lorenz63",),
     "models.lorenz96": ("Lorenz96", "Lorenz96TwoScale"),
     "closures.features": ("AbstractFeatures", "Stencil", "Whole"),
@@ -28,14 +28,15 @@ _HOME = {
     "learners.online": ("Online",),
     "data.simulate": ("simulate",),
     "data.diagnose": ("diagnose",),
-    "data.pairs": ("read_pairs",),
+    "data.pairs": ("load_pairs", "read_pairs", "save_pairs"),
+    "data.store": ("open_run",),
     "data.closures": ("load_closure", "save_closure"),
     "evaluation.compare": ("evaluate",),
     "evaluation.learning_curve": ("learning_curve",),
     "evaluation.offline": ("score_offline",),
     "evaluation.price": ("measure_price",),
     "evaluation.scores": ("Scores",),
-    "experiment": ("run_experiment",),
+    "experiment": ("load_experiment", "run_experiment"),
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 

@@ -325,3 +325,12 @@ def test_a_real_column_moves_by_its_own_tendencies(gate):
     assert explained > 0.95
     late = 1 - np.mean((change[1:] - total[:-1]) ** 2) / np.var(change[1:])
     assert late < explained  # the two files are aligned
+
+
+def test_levels_that_do_not_change_in_time_take_the_surface_pressure_of_each_time():
+    # Midpoints 300 and 700 hPa: interfaces 100, 500 and the ground at 900 or 1000 hPa.
+    file = xr.Dataset(
+        {"p": ("lev", [3e4, 7e4]), "ps": ("time", [9e4, 1e5])}, {"lev": [300.0, 700.0]}
+    )
+    thickness = pressure_thickness(file, midpoints="p", surface_pressure="ps", level="lev")
+    np.testing.assert_allclose(thickness.transpose("time", "lev"), [[4e4, 4e4], [4e4, 5e4]])

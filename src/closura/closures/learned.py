@@ -68,6 +68,17 @@ class LearnedClosure(AbstractMemorylessClosure):
         values = predicted.astype(table.dtype)
         return self.features.outputs(values * scaling.output_deviation + scaling.output_mean)
 
+    def __repr__(self) -> str:
+        count = sum(leaf.size for leaf in jax.tree.leaves(self.predictor) if eqx.is_array(leaf))
+        features = self.features
+        shown = f"radius={features.radius}" if hasattr(features, "radius") else ""
+        reads = ", ".join(name for name, _ in features.read)
+        writes = ", ".join(name for name, _ in features.written)
+        return (
+            f"LearnedClosure({type(self.predictor).__name__} of {count} numbers, "
+            f"{type(features).__name__}({shown}) of {reads} -> tendency of {writes})"
+        )
+
     def extrapolates(self, fields: Any) -> Bool[Array, "sample"]:
         """Return, for each sample, whether any input lies outside the training range."""
         table = self.features.inputs(fields)

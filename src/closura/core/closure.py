@@ -96,6 +96,9 @@ class Sum(AbstractClosure):
             after.append(remembered)
         return total, tuple(after)
 
+    def __repr__(self) -> str:
+        return " + ".join(map(repr, self.terms))
+
 
 def terms(closure: AbstractClosure) -> tuple[AbstractClosure, ...]:
     """Return the closures that a closure is the sum of: itself, unless it is a `Sum`."""

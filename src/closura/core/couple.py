@@ -78,6 +78,13 @@ class Coupled(AbstractModel):
                 found += term.closure.passport.disagreements(self.model)
         return tuple(found)
 
+    def __repr__(self) -> str:
+        lines = [f"{self.model!r}"]
+        for term in self.terms:
+            cadence = "" if term.every == 1 else f", every {term.every} steps"
+            lines.append(f"  + {term.closure!r} at {term.at!r}{cadence}")
+        return "\n".join(lines)
+
     def initial_state(self, key: Array) -> Any:
         return self.model.initial_state(key)
 
@@ -217,6 +224,18 @@ def couple(
     Warns:
         ClosuraWarning: The closure's passport and the model disagree.
     """
+    coupled = compose(model, closure, at=at, every=every)
+    for term in coupled.terms[-len(terms(closure)) :]:
+        passport = term.closure.passport
+        for line in passport.disagreements(coupled.model) if passport is not None else ():
+            warnings.warn(line, ClosuraWarning, stacklevel=2)
+    return coupled
+
+
+def compose(
+    model: AbstractModel, closure: AbstractClosure, *, at: str | None = None, every: int = 1
+) -> Coupled:
+    """Return what `couple` returns, without a word about passports: for work inside a fit."""
     inner, earlier = (model.model, model.terms) if isinstance(model, Coupled) else (model, ())
     if at is None:
         at = "tendency" if isinstance(inner, AbstractODE) else "step"
@@ -229,8 +248,4 @@ def couple(
     if every < 1:
         raise ValueError(f"every is {every}; it counts time steps and must be 1 or more.")
     added = tuple(Term(term, at, every) for term in terms(closure))
-    for term in added:
-        passport = term.closure.passport
-        for line in passport.disagreements(inner) if passport is not None else ():
-            warnings.warn(line, ClosuraWarning, stacklevel=2)
     return Coupled(inner, (*earlier, *added))

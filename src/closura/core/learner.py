@@ -74,7 +74,7 @@ class Pairs:
         if len(self.time) < 2:
             return None
         gaps = np.diff(self.time)
-        return float(np.mean(gaps)) if np.allclose(gaps, gaps[0], rtol=1e-6) else None
+        return float(f"{np.mean(gaps):.10g}") if np.allclose(gaps, gaps[0], rtol=1e-6) else None
 
     def at(self, times: slice | np.ndarray) -> "Pairs":
         """Return the pairs at some times of every series."""

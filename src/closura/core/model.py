@@ -45,7 +45,7 @@ class AbstractModel(eqx.Module):
 
     @property
     def time_units(self) -> str:
-        """Unit of `dt`: seconds unless the model says otherwise."""
+        """Unit of `dt`; seconds unless the model says otherwise."""
         return "s"
 
     @property

@@ -130,7 +130,7 @@ def _thickness(edges: xr.DataArray, file: xr.Dataset, level: str) -> xr.DataArra
 
 def _halfway(midpoints: xr.DataArray, surface: xr.DataArray, level: str) -> xr.DataArray:
     """Return interfaces halfway between midpoints, from the surface to the top."""
-    profile = midpoints.transpose(..., level)
+    profile = xr.broadcast(midpoints, surface)[0].transpose(..., level)
     values = profile.values
     ground = surface.broadcast_like(profile.isel({level: 0}, drop=True))
     bottom = ground.transpose(*profile.dims[:-1]).values[..., None]

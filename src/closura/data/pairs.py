@@ -43,6 +43,7 @@ class Reading:
     specific_heat: float | None = None
     levels: Any = None
 
+
 Levels = dict[str, tuple[np.ndarray, str]]
 
 
@@ -101,7 +102,7 @@ def read_pairs(
         )
     file = file.isel({sample: slice(skip, None)})
     time, _ = _times(file, sample)
-    arrays, variables, levels = _read_all(file, readings, layout)
+    arrays, variables, lying = _read_all(file, readings, layout)
     pairs = Pairs(
         inputs=arrays["inputs"],
         targets=arrays["targets"],
@@ -113,7 +114,7 @@ def read_pairs(
         ),
         variables=variables,
         weights=_weights(file, weights, layout),
-        levels=levels,
+        levels=lying,
     )
     return _without_missing(pairs, on_missing, file, layout, readings)
 

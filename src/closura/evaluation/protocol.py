@@ -69,7 +69,8 @@ class Protocol:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the settings as plain values."""
-        return asdict(self)
+        values = asdict(self)
+        return {n: float(f"{v:.10g}") if isinstance(v, float) else v for n, v in values.items()}
 
 
 class Starts(NamedTuple):

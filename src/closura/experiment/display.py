@@ -27,7 +27,7 @@ class Display:
         self._began = self._stepped = time.perf_counter()
 
     def __enter__(self) -> "Display":
-        if self.console.is_terminal and not self.console.quiet:
+        if self.console.is_terminal and sys.stderr.isatty() and not self.console.quiet:
             self._bar = Progress(
                 TextColumn("{task.description:<24}"),
                 BarColumn(bar_width=24),

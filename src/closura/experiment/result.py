@@ -25,11 +25,14 @@ class Result:
         folder: The run folder.
         checks: Expected beside found.
         warnings: What a scientist should know before trusting the scores, a line each.
+        finished: Whether the report, the last stage, belongs to this run; else an earlier one lies
+            in the folder, of other settings perhaps.
     """
 
     folder: Path
     checks: tuple[Check, ...] = ()
     warnings: tuple[str, ...] = ()
+    finished: bool = True
 
     @cached_property
     def scores(self) -> Any:
@@ -45,7 +48,7 @@ class Result:
     def report(self) -> Path | None:
         """The report, if it was written."""
         path = self.folder / "report.html"
-        return path if path.exists() else None
+        return path if self.finished and path.exists() else None
 
     def table(self) -> Table:
         """Return the rows of the table, the heading first; empty if nothing is scored."""

@@ -123,9 +123,10 @@ def _run(
         warnings=folder.warnings(),
     )  # fmt: skip
     write_json(place / "provenance.json", said)
-    if until in (None, "report"):
+    finished = until in (None, "report")
+    if finished:
         _report(experiment, steps, folder, display)
-    return Result(place, tuple(checks), tuple(folder.warnings()))
+    return Result(place, tuple(checks), tuple(folder.warnings()), finished)
 
 
 def _do(step: Step, fingerprint: str, folder: Folder, display: Display) -> None:

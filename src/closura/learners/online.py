@@ -16,7 +16,7 @@ from jaxtyping import Array, Float, Int
 from closura.closures.learned import LearnedClosure
 from closura.closures.physical import PolynomialClosure, evaluate_monomials
 from closura.core.closure import AbstractClosure, terms
-from closura.core.couple import Coupled, couple
+from closura.core.couple import Coupled, compose
 from closura.core.learner import AbstractLearner, Pairs
 from closura.core.model import AbstractModel, Snapshot
 from closura.core.rollout import step_members
@@ -107,7 +107,7 @@ class Online(AbstractLearner):
         if isinstance(closure, AbstractLearner):
             closure = closure.fit(pairs, key=first)
         _check_tunable(closure)
-        coupled = couple(self.model, closure)
+        coupled = compose(self.model, closure)
         chosen = _trainable(coupled, len(terms(closure)))
         origin, rest = eqx.partition(coupled, chosen)
         scale = jax.tree.map(lambda a: jnp.ones((), a.dtype), origin)

@@ -32,7 +32,7 @@ def measure_sampling(learner: str, pairs: Pairs) -> Sampling:
         ValueError: Fewer than half of the times follow each other by one and the same interval.
     """
     gaps = np.diff(np.asarray(pairs.time, float))
-    interval = float(np.median(gaps)) if len(gaps) else 0.0
+    interval = float(f"{np.median(gaps):.10g}") if len(gaps) else 0.0  # free of rounding
     unbroken = np.isclose(gaps, interval, rtol=1e-6, atol=0)
     if interval <= 0 or np.mean(unbroken) < 0.5:
         raise ValueError(

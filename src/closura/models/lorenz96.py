@@ -85,8 +85,10 @@ class Lorenz96(AbstractODE):
 class Lorenz96TwoScale(AbstractODE):
     """A ring of K slow variables, each driving and driven by J fast ones.
 
-    dX_k/dt = X_{k-1} (X_{k+1} - X_{k-2}) - X_k + F - (h c / b) sum_j Y_{j,k}
-    dY_j/dt = -c b Y_{j+1} (Y_{j+2} - Y_{j-1}) - c Y_j + (h c / b) X_{k(j)}
+    ::
+
+        dX_k/dt = X_{k-1} (X_{k+1} - X_{k-2}) - X_k + F - (h c / b) sum_j Y_{j,k}
+        dY_j/dt = -c b Y_{j+1} (Y_{j+2} - Y_{j-1}) - c Y_j + (h c / b) X_{k(j)}
 
     The fast variables form one ring of length K J: the last of one slow point neighbours the
     first of the next. With ``scaling="rasp"`` the coupling is a mean instead of a sum:
