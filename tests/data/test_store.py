@@ -207,3 +207,15 @@ def test_simulation_goes_on_after_a_disk_was_really_full(tiny_disk, key):
     assert not (tiny_disk / "a.zarr").exists()
     filler.unlink()
     xr.testing.assert_identical(run(tiny_disk / "a.zarr").load(), run(None))
+
+
+def test_a_flipped_byte_in_a_chunk_is_an_error(tmp_path):
+    # Random numbers do not compress: a flipped byte would otherwise be read as another number.
+    values = np.random.default_rng(0).normal(size=(3, 500))
+    write_store(tmp_path / "a.zarr", xr.Dataset({"X": (("member", "time"), values)}))
+    chunk = max((tmp_path / "a.zarr" / "X").rglob("c/**/*"), key=lambda p: p.stat().st_size)
+    data = bytearray(chunk.read_bytes())
+    data[len(data) // 2] ^= 0xFF
+    chunk.write_bytes(bytes(data))
+    with pytest.raises(Exception, match=r"(?i)checksum|corrupt|error"):
+        open_run(tmp_path / "a.zarr").load()

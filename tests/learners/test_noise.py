@@ -1,5 +1,7 @@
 """Noise fitted to residuals."""
 
+from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -115,3 +117,24 @@ def test_the_residual_of_a_random_closure_is_refused(key):
     noise = White().fit(noise_pairs(autoregression(times=200)), key=key)
     with pytest.raises(ValueError, match="the residual of a random closure is another one"):
         residual(noise_pairs(autoregression(times=200)), noise)
+
+
+def recorded(interval: float, dt: float) -> Pairs:
+    generator = np.random.default_rng(0)
+    noise = np.cumsum(generator.normal(size=(2, 4000, 3)), axis=1)
+    noise = noise - 0.98 * np.concatenate([np.zeros((2, 1, 3)), noise[:, :-1]], axis=1)
+    time = interval * np.arange(4000)
+    return Pairs({"X": noise}, {"X": noise}, time, Passport("coupling"), model=Lorenz96(K=4, dt=dt))
+
+
+def test_noise_is_fitted_to_pairs_one_time_step_apart(key):
+    pairs = recorded(interval=0.1, dt=0.3)
+    found = AR1().fit(pairs, key=key)
+    thinned = AR1().fit(replace(pairs.at(slice(None, None, 3)), model=None), key=key)
+    assert float(found.phi["X"]) == float(thinned.phi["X"])
+    assert found.passport.dt == pytest.approx(0.3)
+
+
+def test_pairs_further_apart_than_a_time_step_are_refused(key):
+    with pytest.raises(ValueError, match=r"0\.1 apart and the model steps by dt = 0\.01"):
+        AR1().fit(recorded(interval=0.1, dt=0.01), key=key)

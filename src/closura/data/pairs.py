@@ -1,8 +1,7 @@
 """Training pairs from a user's own files, and pairs stored and read back."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
-from difflib import get_close_matches
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,34 +13,11 @@ from closura.core.variable import Variable
 from closura.data.border import TENDENCY
 from closura.data.files import Files, elapsed, find_files, open_merged
 from closura.data.levels import STANDARD_GRAVITY, pressure_thickness, select_levels
+from closura.data.reading import Reading, Specification, make_readings
 from closura.data.stored_pairs import holds_pairs, load_pairs, save_pairs
 from closura.data.units import convert_units
 
 __all__ = ["load_pairs", "pressure_thickness", "read_pairs", "save_pairs"]
-
-Specification = str | Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Reading:
-    """How one variable is taken from the files.
-
-    Args:
-        variable: Its name in the files.
-        units: Unit wanted; that of the files if not given.
-        found: Unit that the values really have (after `scale`), where the files say it wrongly.
-        scale: What to multiply the files' values with.
-        specific_heat: [J kg-1 K-1] to turn heating per mass ("W/kg") into "K/s".
-        levels: Two numbers, the range of the level coordinate to keep, both included; or a list
-            of true and false, one a level; or a slice.
-    """
-
-    variable: str
-    units: str | None = None
-    found: str | None = None
-    scale: float = 1.0
-    specific_heat: float | None = None
-    levels: Any = None
 
 
 Levels = dict[str, tuple[np.ndarray, str]]
@@ -87,7 +63,7 @@ def read_pairs(
     if inputs is None and targets is None and len(paths) == 1 and holds_pairs(paths[0]):
         return load_pairs(paths[0])
     readings = {
-        "inputs": _readings("inputs", inputs), "targets": _readings("targets", targets)
+        "inputs": make_readings("inputs", inputs), "targets": make_readings("targets", targets)
     }  # fmt: skip
     if on_missing not in ("error", "drop"):
         raise ValueError(f"on_missing is {on_missing!r}; it must be 'error' or 'drop'.")
@@ -96,9 +72,9 @@ def read_pairs(
     wanted = {r.variable for side in readings.values() for r in side.values()}
     wanted |= _names_in(weights)
     file = open_merged(paths, sorted(wanted), sample)
-    if not 0 <= skip < file.sizes[sample]:
+    if not isinstance(skip, int) or not 0 <= skip < file.sizes[sample]:
         raise ValueError(
-            f"skip is {skip} and the files hold {file.sizes[sample]} samples; leave out fewer."
+            f"skip is {skip!r} and the files hold {file.sizes[sample]} samples; leave out fewer."
         )
     file = file.isel({sample: slice(skip, None)})
     time, _ = _times(file, sample)
@@ -154,24 +130,6 @@ class _Layout:
             .stack(series=self.series)
             .transpose("series", ...)
         )
-
-
-def _readings(side: str, given: Mapping[str, Specification] | None) -> dict[str, Reading]:
-    if not given:
-        raise ValueError(f"{side} is empty; name one variable or more: {side}={{'T': 'TEMP'}}.")
-    known = [field.name for field in fields(Reading)]
-    found = {}
-    for name, entry in given.items():
-        settings = {"variable": entry} if isinstance(entry, str) else {"variable": name, **entry}
-        for key in settings:
-            if key not in known:
-                nearest = get_close_matches(key, known, n=1)
-                guess = f"did you mean {nearest[0]!r}? " if nearest else ""
-                raise ValueError(
-                    f"{side}.{name} has no setting {key!r}; {guess}It takes: {', '.join(known)}."
-                )
-        found[name] = Reading(**settings)
-    return found
 
 
 def _names_in(weights: Mapping[str, Any] | None) -> set[str]:
@@ -258,6 +216,12 @@ def _weights(file: xr.Dataset, weights: Mapping[str, Any] | None, layout) -> np.
     else:
         mass = pressure_thickness(file, level=layout.levels[0], **settings) / STANDARD_GRAVITY
     mass = select_levels(mass.rename("weights"), levels, layout.levels)
+    bad = int((~np.isfinite(mass.values)).sum())
+    if bad:
+        raise ValueError(
+            f"weights: the mass of the levels is missing (NaN or fill value) in {bad} of "
+            f"{mass.size} values; repair the file, or give weights that do not change in time."
+        )
     if layout.sample not in mass.dims:
         ones = [dim for dim in mass.dims if mass.sizes[dim] == 1 and dim not in layout.levels]
         return mass.squeeze(ones).values

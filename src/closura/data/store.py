@@ -18,6 +18,7 @@ import zarr
 from closura import __version__
 from closura.data.description import describe, rebuild
 
+CHECKED = zarr.codecs.ZstdCodec(checksum=True)  # a damaged chunk is an error, not other numbers
 MARK = "closura"  # attribute of every store: the version that wrote it
 
 
@@ -129,7 +130,8 @@ def write_store(path: str | Path, dataset: xr.Dataset) -> None:
     partial.parent.mkdir(parents=True, exist_ok=True)
     try:
         with explain_full_disk(path), zarr.config.set({"array.write_empty_chunks": True}):
-            marked.to_zarr(partial, mode="w", zarr_format=3, consolidated=False)
+            encoding = {name: {"compressors": (CHECKED,)} for name in marked.variables}
+            marked.to_zarr(partial, mode="w", zarr_format=3, consolidated=False, encoding=encoding)
         _rename(partial, path)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
@@ -196,6 +198,7 @@ class StoreWriter:
                 chunks=tuple((sizes | {"time": self.chunk}).values()),
                 dtype=variable.dtype,
                 fill_value=math.nan if variable.dtype.kind == "f" else 0,
+                compressors=(CHECKED,),
                 dimension_names=tuple(map(str, variable.dims)),
                 attributes=dict(variable.attrs),
             )

@@ -14,15 +14,16 @@ from closura.core.closure import AbstractClosure, Sum
 from closura.core.learner import AbstractLearner, Pairs
 from closura.core.passport import Passport
 from closura.learners.tables import INSTANTS, instants
-from closura.learners.windows import measure_sampling
+from closura.learners.windows import Sampling, measure_sampling
 
 
 class AR1(AbstractLearner):
     """First-order autoregressive noise with the targets' deviation and lag-one correlation.
 
     Both are pooled over all points and series of a field. The correlation is that of neighbouring
-    times within a series, about the mean; where it is negative, white noise is returned. It holds
-    for a time step as long as the interval of the pairs, which the passport remembers.
+    times within a series, about the mean; where it is negative, white noise is returned. Where the
+    pairs know their model, the times are one time step apart: pairs recorded more often are
+    thinned. Else it holds for a step as long as the interval, which the passport remembers.
 
     Reference:
         Arnold et al. (2013), Phil. Trans. R. Soc. A 371, 20110479, doi:10.1098/rsta.2011.0479.
@@ -32,9 +33,10 @@ class AR1(AbstractLearner):
         """Return noise fitted to the targets themselves; the key is not needed.
 
         Raises:
-            ValueError: The times of the pairs are not evenly spaced.
+            ValueError: The times of the pairs are not evenly spaced, or further apart than the
+                time steps of their model.
         """
-        sampling = measure_sampling("AR1", pairs)
+        pairs, sampling = _step_by_step("AR1", pairs)
         sigma = _deviations(pairs)
         phi = {name: _lag_one(pairs, name, sampling.unbroken) for name in sigma}
         return _noise(phi, sigma, replace(pairs.passport, dt=sampling.interval))
@@ -48,9 +50,10 @@ class White(AbstractLearner):
 
     def fit(self, pairs: Pairs, *, key: Array | None = None) -> AR1Noise:
         """Return noise fitted to the targets themselves; the key is not needed."""
+        pairs, sampling = _step_by_step("White", pairs)
         sigma = _deviations(pairs)
-        interval = measure_sampling("White", pairs).interval
-        return _noise(dict.fromkeys(sigma, 0.0), sigma, replace(pairs.passport, dt=interval))
+        origin = replace(pairs.passport, dt=sampling.interval)
+        return _noise(dict.fromkeys(sigma, 0.0), sigma, origin)
 
 
 class WithNoise(AbstractLearner):
@@ -107,6 +110,24 @@ def _predict(closure: AbstractClosure, inputs: dict) -> dict[str, Array]:
         return closure(fields, None, closure.init(fields, None), None)[0]
 
     return jax.vmap(one)({name: jnp.asarray(a) for name, a in inputs.items()})
+
+
+def _step_by_step(learner: str, pairs: Pairs) -> tuple[Pairs, Sampling]:
+    """Return pairs that are one time step of their model apart, and their sampling."""
+    sampling = measure_sampling(learner, pairs)
+    dt = getattr(pairs.model, "dt", None)
+    if dt is None:
+        return pairs, sampling
+    stride = round(dt / sampling.interval)
+    if stride < 1 or not np.isclose(stride * sampling.interval, dt, rtol=1e-6):
+        raise ValueError(
+            f"{learner}: the pairs are {sampling.interval:g} apart and the model steps by "
+            f"dt = {dt:g}; noise advances once a time step, so record the truth every {dt:g}."
+        )
+    if stride == 1:
+        return pairs, sampling
+    thinned = pairs.at(slice(None, None, stride))
+    return thinned, measure_sampling(learner, thinned)
 
 
 def _deviations(pairs: Pairs) -> dict[str, float]:
