@@ -236,3 +236,29 @@ def test_states_stay_out_of_a_custom_operator_when_they_are_tendencies(run):
     rates = run.assign(X_tendency=run["X"], Y_tendency=run["Y"])
     diagnose(rates, coarse=coarse(), target="coupling", coarsen=watched)
     assert all(names == ["X", "Y"] for names in seen)
+
+
+def test_fields_of_another_shape_are_refused(run):
+    with pytest.raises(ValueError) as error:
+        diagnose(run, coarse=coarse(K=6))
+    assert str(error.value) == (
+        "X has shape (7,) and Lorenz96 wants (6,); pass coarsen= to say how one becomes the other, "
+        "or give both models the same grid (say, the same K)."
+    )
+
+
+def test_what_an_operator_returns_beyond_the_coarse_variables_is_left_out(run, truth):
+    def more(fields):
+        return {"X": fields["X"], "Ymean": fields["Y"].mean(-1)}
+
+    plain = diagnose(run, truth=truth, coarse=coarse(), target="coupling")
+    pairs = diagnose(run, truth=truth, coarse=coarse(), target="coupling", coarsen=more)
+    assert list(pairs.inputs) == list(pairs.targets) == ["X"]
+    np.testing.assert_allclose(pairs.targets["X"], plain.targets["X"], atol=1e-11)
+
+
+def test_an_operator_that_returns_too_little_is_refused(run):
+    with pytest.raises(
+        ValueError, match="coarsen returns x, and the coarse model wants X; add X to what it"
+    ):
+        diagnose(run, coarse=coarse(), coarsen=lambda fields: {"x": fields["X"]})

@@ -19,6 +19,10 @@ Coarsen = Callable[[dict[str, Any]], dict[str, Any]]
 Arrays = dict[str, np.ndarray]
 
 SAMPLES_AT_ONCE = 8192  # states in memory at once: 17 MB for the 264 numbers of Lorenz-96
+REMEDY = (
+    "pass coarsen= to say how one becomes the other, or give both models the same grid "
+    "(say, the same K)"
+)
 
 
 def diagnose(
@@ -53,8 +57,8 @@ def diagnose(
         Pairs in time order, a series per member. Units of the targets: of the field per time unit.
 
     Raises:
-        ValueError: The run is not finite, does not hold what the target needs, is not saved
-            evenly in time, or dt is no multiple of its interval.
+        ValueError: The run is not finite, does not hold what the target needs, has fields of
+            another shape, is not saved evenly in time, or dt is no multiple of its interval.
         TypeError: `coarse` has no tendency.
 
     Reference:
@@ -70,6 +74,9 @@ def diagnose(
     run = _laid_out(run)
     operator = _Operator(run, coarse, coarsen)
     fields = operator.fields()
+    state = eqx.filter_eval_shape(coarse.initial_state, jax.random.key(0))
+    wanted = eqx.filter_eval_shape(coarse.fields, state)
+    check_shapes(coarse, {n: a.shape[2:] for n, a in fields.items()}, wanted, remedy=REMEDY)
     _check_finite(run, fields)
     if target == "difference":
         stride = _stride(run, coarse.dt)
@@ -90,6 +97,17 @@ def diagnose(
         model=coarse,
         warnings=passport.disagreements(coarse),
     )
+
+
+def check_shapes(
+    model: AbstractModel, found: Mapping[str, tuple[int, ...]], wanted: Any, *, remedy: str
+) -> None:
+    """Raise ValueError unless the shapes of fields are those wanted, which are the model's."""
+    for name, shape in found.items():
+        expected = getattr(wanted, name).shape
+        if shape != expected:
+            kind = type(model).__name__
+            raise ValueError(f"{name} has shape {shape} and {kind} wants {expected}; {remedy}.")
 
 
 class _Operator:
@@ -115,7 +133,7 @@ class _Operator:
         """Return C(x), shapes (member, time, *field)."""
         if self.coarsen is None:
             return {name: _float(self.run[name].values) for name in self.wanted}
-        return self._in_pieces(self.coarsen, self.states)
+        return self._in_pieces(self._apply, self.states)
 
     def tendencies(self, truth: AbstractModel | None) -> Arrays:
         """Return C(T(x)), from what the run recorded, else from its full states."""
@@ -139,6 +157,12 @@ class _Operator:
 
     def _apply(self, fields: dict[str, Any]) -> dict[str, Any]:
         coarse = fields if self.coarsen is None else self.coarsen(fields)
+        missing = [name for name in self.wanted if name not in coarse]
+        if missing:
+            raise ValueError(
+                f"coarsen returns {', '.join(coarse) or 'nothing'}, and the coarse model wants "
+                f"{', '.join(self.wanted)}; add {', '.join(missing)} to what it returns."
+            )
         return {name: coarse[name] for name in self.wanted}
 
     def _in_pieces(self, function: Coarsen, names: tuple[str, ...]) -> Arrays:

@@ -35,6 +35,7 @@ from closura.metrics.pairing import Frame
 USEFUL = 0.6  # anomaly correlation below which a forecast is no longer called useful
 FIRST_UNIT = 1.0  # [time unit] the span that the book's online score averages over
 SAMPLES = 200  # resamplings: the ends of a 90 % interval are then known to a tenth of its width
+DISTURBANCE = 2**31 - 4  # folded into a member's key to disturb its state; no step has this number
 MOST_AT_ONCE = 256  # members stepped together: beyond it they leave the cache
 SCORED = ("forecast_mae", "forecast_rmse", "forecast_crps", "forecast_spread",
           "forecast_correlation")  # fmt: skip
@@ -135,7 +136,7 @@ def _run(model, states, keys, names, protocol) -> dict[str, np.ndarray]:
 @eqx.filter_jit
 def _disturbed(model: Any, states: Any, keys: Array) -> Any:
     draw = jax.vmap(model.disturb_unresolved, in_axes=(-1, 0), out_axes=-1)
-    return draw(states, jax.vmap(lambda k: fold(k, 1))(keys))
+    return draw(states, jax.vmap(lambda k: fold(k, DISTURBANCE))(keys))
 
 
 def _by_start(pieces: list[np.ndarray], starts: int, size: int) -> np.ndarray:

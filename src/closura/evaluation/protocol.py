@@ -11,6 +11,7 @@ import numpy as np
 import xarray as xr
 
 from closura.core.model import AbstractModel, Snapshot
+from closura.data.diagnose import check_shapes
 
 MOST_LEADS = 300  # lead times kept by default: 0.01 for a lead of 3 time units
 RUNS_OF_CLIMATE = 8  # long runs, and enough of them that chaos does not last in all by chance
@@ -99,6 +100,7 @@ def make_protocol(
             truth holds.
     """
     step, duration = interval_of(truth), duration_of(truth)
+    held = step * truth.sizes["time"]  # a state stands for the interval to the next one
     _check_counts(forecasts=forecasts, members=members)
     if not 0 < lead <= duration:
         raise ValueError(
@@ -109,9 +111,8 @@ def make_protocol(
         every = step * max(1, int(np.ceil(lead / step / MOST_LEADS - 1e-6)))
     check_multiple("every", every, "the interval of the truth", step)
     check_multiple("lead", lead, "every", every)
-    total = duration * truth.sizes["member"] if climate is None else climate
-    runs = int(np.clip(total / (LEADS_IN_A_RUN * lead), 1, RUNS_OF_CLIMATE))
-    runs = max(runs, int(np.ceil(total / duration - 1e-6)))
+    total = held * truth.sizes["member"] if climate is None else climate
+    runs = _climate_runs(total, held, truth.sizes["member"], lead)
     spacing = every * max(1, int(lead / 60 / every + 1e-6))
     if total / runs < 8 * spacing:
         raise ValueError(
@@ -126,14 +127,32 @@ def make_protocol(
 
 
 def interval_of(truth: xr.Dataset) -> float:
-    """Return the interval between two states of a run."""
-    if "every" in truth.attrs:
-        return float(truth.attrs["every"])
-    return float(np.mean(np.diff(truth["time"].values)))
+    """Return the interval between two states of a run, from its times: attributes go stale.
+
+    Raises:
+        ValueError: The run has fewer than two times, or they are not evenly spaced.
+    """
+    if "time" not in truth.coords or truth.sizes.get("time", 0) < 2:
+        raise ValueError(
+            f"the truth has dimensions {dict(truth.sizes)} and coordinates "
+            f"{', '.join(map(str, truth.coords)) or 'none'}; evaluate wants a coordinate 'time' of "
+            "length 2 or more: pass a run as simulate makes it."
+        )
+    time = truth["time"].values
+    gaps = np.diff(time)
+    uneven = ~np.isclose(gaps, gaps[0], rtol=1e-4, atol=0.0)
+    if uneven.any() or gaps[0] <= 0:
+        place = int(np.argmax(uneven))
+        raise ValueError(
+            f"the truth's times are not evenly spaced and increasing: {gaps[0]:g} apart at first, "
+            f"{gaps[place]:g} after time {time[place]:g}; evaluate runs one by one."
+        )
+    interval = float(time[-1] - time[0]) / gaps.size
+    return float(f"{interval:.10g}")  # 0.05, not 0.04999999999999998: leads are looked up by value
 
 
 def duration_of(truth: xr.Dataset) -> float:
-    """Return the time from the first to the last state of a member."""
+    """Return the time from the first to the last state of a member: the longest forecast."""
     return interval_of(truth) * (truth.sizes["time"] - 1)
 
 
@@ -182,11 +201,12 @@ def states_at(model: AbstractModel, truth: xr.Dataset, starts: Starts) -> Any:
     set through the model's `add`.
 
     Raises:
-        ValueError: The truth lacks a variable of the model.
+        ValueError: The truth lacks a variable of the model, or has it in another shape.
     """
     shape = eqx.filter_eval_shape(model.initial_state, jax.random.key(0))
     if all(name in truth for name in shape._fields):
         values = fields_at(truth, shape._fields, starts)
+        _check_shapes(model, values, shape)
         arrays = {n: _members_last(values[n], getattr(shape, n).dtype) for n in shape._fields}
         return type(shape)(**arrays)
     names = [variable.name for variable in model.variables]
@@ -199,6 +219,7 @@ def states_at(model: AbstractModel, truth: xr.Dataset, starts: Starts) -> Any:
     base = model.initial_state(jax.random.key(0))
     shown = model.fields(base)
     values = fields_at(truth, names, starts)
+    _check_shapes(model, values, shown)
     wanted = {n: _members_last(values[n], getattr(shown, n).dtype) for n in names}
 
     def place(fields: Any) -> Any:
@@ -222,6 +243,12 @@ def is_random(model: AbstractModel) -> bool:
     return bool(getattr(model, "random", False))
 
 
+def _check_shapes(model: AbstractModel, values: dict[str, np.ndarray], wanted: Any) -> None:
+    shapes = {name: array.shape[1:] for name, array in values.items()}
+    remedy = "give both models the same grid (say, the same K), or coarsen the truth before"
+    check_shapes(model, shapes, wanted, remedy=remedy)
+
+
 def _members_last(values: np.ndarray, dtype: Any) -> jax.Array:
     return jnp.moveaxis(jnp.asarray(values, dtype), 0, -1)
 
@@ -232,6 +259,17 @@ def _spaced(members: int, last: int, count: int) -> Starts:
     member, time = np.repeat(np.arange(members), each), np.tile(times, members)
     chosen = np.linspace(0, member.size - 1, count).round().astype(int)
     return Starts(member[chosen], time[chosen])
+
+
+def _climate_runs(total: float, held: float, members: int, lead: float) -> int:
+    """Return how many runs share a climate, none longer than a member of the truth holds.
+
+    For a climate as long as the truth the members of the truth are cut into as many equal pieces.
+    """
+    wanted = int(np.clip(total / (LEADS_IN_A_RUN * lead), 1, RUNS_OF_CLIMATE))
+    runs = max(wanted, int(np.ceil(total / held - 1e-6)))
+    same = abs(total - held * members) <= 1e-6 * total
+    return runs - runs % members if same else runs
 
 
 def _check_counts(**counts: int) -> None:

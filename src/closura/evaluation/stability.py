@@ -63,8 +63,7 @@ def without_blown_up(run: xr.Dataset, bounds: Mapping[str, float]) -> tuple[xr.D
         failed |= blow_up(values, bounds[str(name)], over=dims).notnull().values
     if not failed.any():
         return run, 0.0
-    alive = xr.DataArray(~failed, dims="member")
-    return run.where(alive), float(failed.mean())
+    return run.where(xr.DataArray(~failed, dims="member")), float(failed.mean())
 
 
 def score_drift(run: xr.Dataset, truth: xr.Dataset) -> xr.Dataset:
@@ -287,9 +286,8 @@ def extrapolated_share(model: AbstractModel, run: xr.Dataset) -> float:
     """
     if not isinstance(model, Coupled):
         return np.nan
-    closures = [term.closure for term in model.terms if _knows_range(term.closure)]
     arrays = {str(name): jnp.asarray(values.values) for name, values in run.data_vars.items()}
-    shares = [float(_outside(closure, arrays)) for closure in closures]
+    shares = [float(_outside(t.closure, arrays)) for t in model.terms if _knows_range(t.closure)]
     return max(shares, default=np.nan)
 
 

@@ -1,5 +1,6 @@
 """What each stage does: reads from the run folder, works, and writes back into it."""
 
+import math
 import zlib
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -237,12 +238,13 @@ def _simulate(
 
 
 def _simulate_long(work: Work, name: str, variables: tuple[str, ...]) -> None:
-    """Run a truth as long as the climate runs, all members together."""
+    """Run a truth as long as the climate runs, all members together, and for one forecast."""
     settings = work.experiment.with_models.evaluate
     every = cast(float, settings.every)  # filled in when the experiment was loaded
     members = int(max(1, min(EVALUATION_MEMBERS, settings.climate / (10 * settings.lead))))
-    each = every * max(1, round(settings.climate / members / every))
-    _simulate(work, name, max(each, settings.lead), every, members, variables=variables)
+    each = every * math.ceil(settings.climate / members / every - 1e-6)
+    length = max(each, settings.lead + every)  # a forecast ends on a state, so it needs one more
+    _simulate(work, name, length, every, members, variables=variables)
 
 
 def _diagnose(work: Work, run: Any, name: str) -> None:
