@@ -141,7 +141,6 @@ def test_debug_shows_the_traceback(monkeypatch, tmp_path):
     ("error", "line"),
     [
         (OSError(28, "No space left on device"), "No space left on device"),
-        (ImportError("Forest needs scikit-learn: pip install 'closura[trees]'"), "closura[trees]"),
         (KeyError("what"), "KeyError: 'what' (an error of closura: see it with --debug)"),
         (ValueError("one\n  two"), "one two"),
     ],
@@ -155,6 +154,39 @@ def test_any_error_is_one_line(closura, monkeypatch, error, line):
     assert code == 2
     assert line in err
     assert len(err.splitlines()) == 1
+
+
+def test_without_scikit_learn_a_forest_is_refused_before_anything_runs(
+    closura, monkeypatch, tmp_path
+):
+    monkeypatch.setitem(sys.modules, "sklearn", None)
+    change = "learners.trees={type: Forest, trees: 3}"
+    code, out, err = closura("run", str(TINY), "--folder", "run", "--set", change)
+    assert (code, out) == (2, "")
+    assert err == "closura: Forest needs scikit-learn: pip install 'closura[trees]'\n"
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_expectation_with_a_typo_is_refused_before_anything_runs(closura, tmp_path):
+    change = "expect.cubc.degree={above: 0}"
+    code, _, err = closura("run", str(TINY), "--folder", "run", "--set", change)
+    assert code == 2
+    assert "begins with 'cubc'; did you mean 'cubic'?" in err
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_folder_in_which_a_run_is_at_work_is_refused(closura, tmp_path):
+    fcntl = pytest.importorskip("fcntl")
+    (tmp_path / "run").mkdir()
+    with (tmp_path / "run" / ".lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        code, out, err = closura("run", str(TINY), "--folder", "run", "--until", "truth")
+    assert (code, out) == (2, "")
+    assert err == (
+        "closura: another run is at work in run. Wait until it has ended, or run with --folder "
+        "OTHER.\n"
+    )
+    assert closura("run", str(TINY), "--folder", "run", "--until", "truth", "--quiet")[0] == 0
 
 
 def test_a_run_prints_its_table_and_check_decides_the_exit_code(closura):

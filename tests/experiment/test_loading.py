@@ -121,6 +121,7 @@ WRONG = {
         "evaluate.lead is 0.32, which is no multiple of evaluate.every, 0.05",
     ),
     "no learners": ({"learners": {}}, "learners is {}"),
+    "blank in a name": ({"learners": {"\n": "Linear"}}, r"learners.'\n' is '\n'; a name begins"),
     "name of a learner": ({"learners": {"a/b": "Linear"}}, "a name begins with a letter"),
     "reserved name": ({"learners": {"truth": "Linear"}}, "a learner cannot be named 'truth'"),
     "loop": (
@@ -161,7 +162,8 @@ def test_learners_come_after_those_that_they_start_from(written):
         "tuned": {"type": "Online", "start": "network"},
         "network": {"type": "Network"},
     }
-    assert load_experiment(written(learners=learners)).learners == ("network", "tuned")
+    path = written(learners=learners, expect=None)
+    assert load_experiment(path).learners == ("network", "tuned")
 
 
 def test_an_unknown_name_offers_the_nearest():
@@ -251,6 +253,30 @@ def test_random_documents_never_end_in_a_traceback(tmp_path, document):
 )
 def test_one_random_section_never_ends_in_a_traceback(written, place, value):
     load_or_one_line(written(**{place: value}))
+
+
+WRONG_PATHS = {
+    "cubc.coefficients.1": "begins with 'cubc'; did you mean 'cubic'?",
+    "no closre.wasserstein_1": "begins with 'no closre'; did you mean 'no closure'?",
+    "cubic.forecast_mae / nework.forecast_mae": "begins with 'nework'; did you mean 'network'?",
+    "no closure.wasserstein": "is no score; did you mean 'wasserstein_1'?",
+    "noise floor": "asks for '', which is no score.",
+    "network.offline.overall_r_sqared": "no offline score; did you mean 'overall_r_squared'?",
+    "network.offline.lost_chaos": "asks for 'lost_chaos', which is no offline score",
+    "network.forecast_mae_first_unt": "did you mean 'forecast_mae_first_unit'?",
+}
+
+
+@pytest.mark.parametrize("path", WRONG_PATHS)
+def test_an_expected_number_that_no_run_can_find_is_refused(written, path):
+    with pytest.raises(ValueError) as caught:
+        load_experiment(written(expect={path: {"above": 0}}))
+    assert WRONG_PATHS[path] in str(caught.value)
+    assert str(caught.value).startswith(f"expect: {path!r} ")
+
+
+def test_attributes_of_closures_are_not_looked_for_before_the_fit(written):
+    load_experiment(written(expect={"cubic.whatever.1": {"above": 0}}))
 
 
 def test_every_bundled_experiment_loads():

@@ -1,7 +1,8 @@
 """`expect:`: numbers that a run must reproduce, beside what was found."""
 
+import difflib
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,6 +13,30 @@ from closura.report.run_folder import read_run_folder
 
 OPERATORS = (" / ", " - ")
 SCORE_FILES = ("scores.nc", "offline.nc")
+NOT_LEARNED = ("no closure", "noise floor")  # models in the score files beside the learners
+BOUNDS = ("", "_lower", "_upper")
+_BOUNDED = ("forecast_mae", "forecast_rmse", "forecast_crps", "forecast_spread",
+            "forecast_correlation", "forecast_mae_first_unit", "wasserstein_1", "hellinger",
+            "kolmogorov_smirnov", "lyapunov")  # fmt: skip
+_SHAPES = ("probability_density", "autocorrelation", "power_spectrum", "wave_number_spectrum",
+           "example", "lyapunov", "mean", "variance")  # fmt: skip
+# What `evaluate` writes.
+ONLINE_SCORES = (
+    *(f"{name}{end}" for name in _BOUNDED for end in BOUNDS), "forecast_mae_first_unit_seeds",
+    "useful_lead", "rank_histogram", "climate_mean", "climate_mean_error", "climate_variance",
+    "climate_variance_ratio", "bin_centre", "drift", "drift_significance", "drifts",
+    "lost_chaos", "lost_chaos_share", "blown_up_share", "blown_up_forecasts_share",
+    "extrapolated_share", *_SHAPES[:5], *(f"truth_{name}" for name in _SHAPES),
+)  # fmt: skip
+# What `score_offline` and `learning_curve` write.
+OFFLINE_SCORES = (
+    *(f"{kind}{name}{end}" for name in ("r_squared", "rmse", "bias", "learning_curve")
+      for kind in ("", "overall_", "column_") for end in BOUNDS
+      if name != "learning_curve" or not kind),
+    "learning_curve_repeats", "extrapolated_share",
+)  # fmt: skip
+SCORES = (*ONLINE_SCORES, *OFFLINE_SCORES)
+TYPO = 0.85  # likeness at which a name is a score's with a typo, not an attribute of a closure
 
 
 class Check(NamedTuple):
@@ -75,6 +100,48 @@ def spell(wanted: Expectation) -> str:
     return f"> {wanted.above:g}" if wanted.above is not None else f"< {wanted.below:g}"
 
 
+def check_names(expected: Iterable[str], learners: Iterable[str]) -> None:
+    """Raise ValueError where a path cannot lead anywhere, whatever the run will find.
+
+    Attributes of a closure are not known before it is fitted, and pass.
+    """
+    heads = [*learners, *NOT_LEARNED, "price"]
+    for name in expected:
+        for path in _operands(name):
+            head, _, rest = path.partition(".")
+            words = rest.split(".")
+            if head not in heads:
+                raise ValueError(
+                    f"expect: {name!r} begins with {head!r}{nearest(head, heads)} "
+                    f"A path begins with: {', '.join(heads)}."
+                )
+            if head != "price":
+                _check_score(name, words, is_learner=head not in NOT_LEARNED)
+
+
+def _check_score(name: str, words: list[str], *, is_learner: bool) -> None:
+    """Raise ValueError where the word that should name a score does not."""
+    offline = words[0] == "offline"
+    known = OFFLINE_SCORES if offline else SCORES
+    word = words[int(offline)] if len(words) > int(offline) else ""
+    typo = difflib.get_close_matches(word, known, n=1, cutoff=TYPO)
+    if word not in known and (offline or not is_learner or typo):
+        where = "offline score" if offline else "score"
+        raise ValueError(
+            f"expect: {name!r} asks for {word!r}, which is no {where}{nearest(word, known)} "
+            "Correct the path."
+        )
+
+
+def _operands(name: str) -> list[str]:
+    """Return the paths that a name consists of, as `Results.look_up` takes it apart."""
+    for operator in OPERATORS:
+        first, found, second = name.partition(operator)
+        if found:
+            return [*_operands(first), *_operands(second)]
+    return [name.strip()]
+
+
 class Results:
     """The numbers in a run folder, by dotted path.
 
@@ -117,6 +184,10 @@ class Results:
         for file in SCORE_FILES:
             if rest and rest[0] in getattr(self._scores[file], "data_vars", ()):
                 return self._score(file, head, rest)
+        if rest and rest[0] in SCORES:
+            return self._score(
+                "scores.nc" if rest[0] in ONLINE_SCORES else "offline.nc", head, rest
+            )
         if (self.folder / head / "closure.json").exists():
             return _inside(load_closure(self.folder / head), rest, head)
         known = [child.parent.name for child in self.folder.glob("*/closure.json")]

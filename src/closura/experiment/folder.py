@@ -1,11 +1,14 @@
 """A run folder as it is written: which steps are finished, and what they left."""
 
+import errno
+import importlib.util
 import json
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import yaml
 
@@ -15,6 +18,8 @@ from closura.experiment.steps import Step, changed
 
 RECORD = "stages.json"
 EXPERIMENT = "experiment.yaml"
+LOCK = ".lock"
+NO_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK)  # file systems that know no locks
 IDENTITY = ("name", "truth")  # what makes a run folder that of another experiment
 
 
@@ -35,9 +40,41 @@ class Folder:
         self._check_owner()
         self._record = self._read_record()
 
-    def claim(self) -> None:
-        """Make the folder and write the resolved experiment into it."""
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Make the folder and keep every other run out of it inside the block.
+
+        Raises:
+            ValueError: Another run is at work in it.
+        """
         self.path.mkdir(parents=True, exist_ok=True)
+        with (self.path / LOCK).open("a") as file:
+            if not _take(file):
+                raise ValueError(
+                    f"another run is at work in {self.path}. Wait until it has ended, or run "
+                    "with --folder OTHER."
+                )
+            self._check_owner()  # the other run may just have ended
+            self._record = self._read_record()
+            yield
+
+    def forget_stale(self, steps: Iterable[Step], prints: Mapping[str, str]) -> None:
+        """Remove what steps left with other settings than those of `prints`, their fingerprints.
+
+        Steps that are not to run now are meant too: their outputs rest on what is made anew.
+        """
+        for step in steps:
+            entry = self._record.get(step.name)
+            noted = entry if isinstance(entry, dict) else {}
+            if prints[step.name] in (noted.get("fingerprint"), noted.get("begun")):
+                continue
+            if self._record.pop(step.name, None) is not None:
+                self._write_record()
+            for name in step.outputs:
+                self._remove(self.path / name)
+
+    def claim(self) -> None:
+        """Write the resolved experiment into the folder."""
         text = yaml.safe_dump(dict(self.resolved), sort_keys=False, allow_unicode=True)
         write_text(self.path / EXPERIMENT, text)
 
@@ -88,15 +125,15 @@ class Folder:
         }
         self._write_record()
 
-    def seconds(self) -> dict[str, float]:
-        """Return how long each finished step took."""
-        found = self._record.items()
-        return {name: entry["seconds"] for name, entry in found if "seconds" in entry}
+    def seconds(self, names: Iterable[str]) -> dict[str, float]:
+        """Return how long each finished step of these names took."""
+        found = {name: self._record.get(name, {}) for name in names}
+        return {name: entry["seconds"] for name, entry in found.items() if "seconds" in entry}
 
-    def warnings(self) -> list[str]:
-        """Return what the finished steps warned about, each line once."""
-        lines = [line for entry in self._record.values() for line in entry.get("warnings", ())]
-        return each_once(lines)
+    def warnings(self, names: Iterable[str]) -> list[str]:
+        """Return what the finished steps of these names warned about, each line once."""
+        entries = [self._record.get(name, {}) for name in names]
+        return each_once([line for entry in entries for line in entry.get("warnings", ())])
 
     def note(self, event: str, **values: Any) -> None:
         """Append one line to metrics.jsonl."""
@@ -135,7 +172,7 @@ class Folder:
             raise ValueError(f"{self.path} is a file; give --folder the name of a folder.")
         stored = self.path / EXPERIMENT
         if not stored.exists():
-            if self.path.is_dir() and any(self.path.iterdir()):
+            if self.path.is_dir() and any(path.name != LOCK for path in self.path.iterdir()):
                 raise ValueError(
                     f"{self.path} is not empty and holds no {EXPERIMENT}, so it is no run folder. "
                     "Run with --folder OTHER."
@@ -170,6 +207,22 @@ def write_text(path: Path, text: str) -> None:
     """Write a text file under a temporary name and rename it."""
     with write_atomically(path) as temporary:
         Path(temporary).write_text(text, encoding="utf-8")
+
+
+def _take(file: IO[str]) -> bool:
+    """Return whether the lock on a file is ours now; it ends when the file is closed."""
+    if importlib.util.find_spec("fcntl") is None:  # Windows: nothing keeps another run out
+        return True
+    import fcntl
+
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        if error.errno not in NO_LOCKS:
+            raise
+    return True
 
 
 def _spelled(size: Any) -> str:

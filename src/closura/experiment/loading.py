@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from closura.experiment.checks import check_names
 from closura.experiment.document import change, locate, read_document
 from closura.experiment.specification import (
     SECTIONS,
@@ -129,6 +130,7 @@ def load_experiment(name_or_path: str | Path, overrides: Iterable[str] = ()) -> 
         settings = _with_lengths(experiment, settings)
     else:
         _check_reading(settings, source.name)
+    check_names(settings.expect, settings.learners)
     return Experiment(settings, source, needs)
 
 

@@ -1,6 +1,7 @@
 """The steps of an experiment, in the order in which they run."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 from closura.experiment import stages
 from closura.experiment.stages import HELD_OUT, TRAINING, Work, closure_folder
 from closura.experiment.steps import FILE_STAGES, MODEL_STAGES, Step, digest
-from closura.registry import nearest
+from closura.registry import foreign_sources, nearest
 
 CLOSURE_FILES = ("closure.eqx", "closure.json", "history.json")
 
@@ -30,8 +31,15 @@ def plan(work: Work, *, until: str | None = None) -> list[Step]:
     steps += _scores(work, [step.name for step in steps if step.stage == "learn"])
     wanted = known[: known.index(until) + 1] if until else known
     return sorted(
-        (step for step in steps if step.stage in wanted), key=lambda step: known.index(step.stage)
+        (_with_code(step) for step in steps if step.stage in wanted),
+        key=lambda step: known.index(step.stage),
     )
+
+
+def _with_code(step: Step) -> Step:
+    """Return a step that also depends on the user's own code, where its settings name any."""
+    hashes = {name: hash_of(file) for name, file in foreign_sources(step.part).items()}
+    return replace(step, part=step.part | {"code": hashes}) if hashes else step
 
 
 def _from_models(work: Work) -> list[Step]:
@@ -88,7 +96,8 @@ def _scores(work: Work, fits: list[str]) -> list[Step]:
     seed = {"seed": said["seed"], "learners": list(said["learners"])}
     first = [name for name in fits if name.count("/") == 1]
     pairs = ("pairs/files",) if work.experiment.uses_files else ("pairs/training", "pairs/test")
-    part = seed | (_some(said, "evaluate") if work.experiment.uses_files else {})
+    settings = said["evaluate"] if work.experiment.uses_files else _some(said["evaluate"], "level")
+    part = seed | {"evaluate": settings}
     steps = [Step("offline", "offline", part, (*pairs, *first), ("offline.nc",),
                   partial(stages.score_on_pairs, work))]  # fmt: skip
     if work.experiment.uses_files:

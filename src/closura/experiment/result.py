@@ -25,8 +25,8 @@ class Result:
         folder: The run folder.
         checks: Expected beside found.
         warnings: What a scientist should know before trusting the scores, a line each.
-        finished: Whether the report, the last stage, belongs to this run; else an earlier one lies
-            in the folder, of other settings perhaps.
+        finished: Whether the report, the last stage, belongs to this run; one that was
+            stopped earlier shows none.
     """
 
     folder: Path

@@ -3,7 +3,7 @@
 import os
 import time
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import jax
 from closura.core.couple import ClosuraWarning
 from closura.core.progress import listen
 from closura.data.store import write_json
-from closura.experiment.checks import check_all
+from closura.experiment.checks import Check, check_all
 from closura.experiment.display import Display
 from closura.experiment.folder import Folder
 from closura.experiment.loading import Experiment, load_experiment
@@ -106,27 +106,45 @@ def _run(
     experiment: Experiment, place: Path, until: str | None, display: Display, command: str
 ) -> Result:
     work = Work(experiment, place)
-    steps = plan(work, until=until)
+    steps, every = plan(work, until=until), plan(work)
     folder = Folder(place, experiment.resolved())
-    prints = fingerprints(steps)
-    folder.claim()
+    every.append(_report_step(experiment, every, folder))
+    prints = fingerprints(every)
+    with folder.locked():
+        folder.forget_stale(every, prints)
+        folder.claim()
+        _do_what_is_left(steps, prints, folder, display)
+        checks = _summarise(experiment, prints, folder, command)
+        finished = until in (None, "report")
+        if finished:
+            _do_what_is_left(every[-1:], prints, folder, display)
+        return Result(place, tuple(checks), tuple(folder.warnings(prints)), finished)
+
+
+def _do_what_is_left(
+    steps: list[Step], prints: Mapping[str, str], folder: Folder, display: Display
+) -> None:
     for step in steps:
         kept = folder.is_finished(step, prints[step.name])
         display.begin(step, kept=kept)
         if not kept:
             _do(step, prints[step.name], folder, display)
     display.finish()
+
+
+def _summarise(
+    experiment: Experiment, prints: Mapping[str, str], folder: Folder, command: str
+) -> list[Check]:
+    """Write what was expected beside what was found, and how it came about."""
+    place, seconds = folder.path, folder.seconds(prints)
     checks = check_all(place, experiment.settings.expect)
     write_json(place / "checks.json", [found._asdict() for found in checks])
     said = provenance(
-        experiment.resolved(), command=command, seconds=folder.seconds(), fingerprints=prints,
-        warnings=folder.warnings(),
+        experiment.resolved(), command=command, seconds=seconds,
+        fingerprints={name: prints[name] for name in seconds}, warnings=folder.warnings(prints),
     )  # fmt: skip
     write_json(place / "provenance.json", said)
-    finished = until in (None, "report")
-    if finished:
-        _report(experiment, steps, folder, display)
-    return Result(place, tuple(checks), tuple(folder.warnings()), finished)
+    return checks
 
 
 def _do(step: Step, fingerprint: str, folder: Folder, display: Display) -> None:
@@ -150,22 +168,16 @@ def _do(step: Step, fingerprint: str, folder: Folder, display: Display) -> None:
     folder.note("finish", step=step.name, seconds=round(seconds, 3))
 
 
-def _report(experiment: Experiment, steps: list[Step], folder: Folder, display: Display) -> None:
-    """Write the report, unless one of the very same numbers is there."""
+def _report_step(experiment: Experiment, steps: list[Step], folder: Folder) -> Step:
+    """Return the step that writes the report of all other steps."""
     said = experiment.resolved()
     part = {"expect": said["expect"], "report": said["report"], "description": said["description"]}
 
     def write() -> None:
         write_report(folder.path)
 
-    step = Step("report", "report", part, tuple(s.name for s in steps), ("report.html",), write,
+    return Step("report", "report", part, tuple(s.name for s in steps), ("report.html",), write,
                 sealed=False)  # fmt: skip
-    fingerprint = fingerprints([*steps, step])["report"]
-    kept = folder.is_finished(step, fingerprint)
-    display.begin(step, kept=kept)
-    if not kept:
-        _do(step, fingerprint, folder, display)
-    display.finish()
 
 
 def _command(

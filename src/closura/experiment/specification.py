@@ -212,7 +212,7 @@ def _first_complaint(error: ValidationError, kind: type[BaseModel]) -> str:
     """Return the first problem in one line: where, what was found, what is wanted."""
     problem = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
     place = [str(part) for part in problem["loc"] if not _is_union_branch(part)]
-    where = ".".join(place)
+    where = ".".join(part if part.isprintable() else repr(part) for part in place)
     if problem["type"] == "extra_forbidden":
         known = _keys_at(kind, place[:-1])
         return (

@@ -1,5 +1,6 @@
 """A random forest, grown by scikit-learn and kept as arrays that run inside the model."""
 
+import importlib.util
 import os
 from typing import Any
 
@@ -13,6 +14,8 @@ from closura.closures.learned import LearnedClosure, Scaling
 from closura.core.learner import AbstractLearner, Pairs
 from closura.learners.tables import Table, bind, measure_scaling, standardised_tables, tables
 from closura.nets.forest import Tree, TreeTable, pack_trees
+
+MISSING = "Forest needs scikit-learn: pip install 'closura[trees]'"
 
 
 class Forest(AbstractLearner):
@@ -45,6 +48,8 @@ class Forest(AbstractLearner):
     samples: int | None = 100_000
 
     def __check_init__(self):
+        if importlib.util.find_spec("sklearn") is None:  # said before hours of simulation
+            raise ImportError(MISSING)
         for name, least in (
             ("trees", 1), ("depth", 1), ("leaves", 2), ("minimum_leaf", 1), ("samples", 2)
         ):  # fmt: skip
@@ -125,5 +130,5 @@ def _regressor() -> Any:
     try:
         from sklearn.ensemble import RandomForestRegressor
     except ImportError as missing:
-        raise ImportError("Forest needs scikit-learn: pip install 'closura[trees]'") from missing
+        raise ImportError(MISSING) from missing
     return RandomForestRegressor

@@ -6,7 +6,9 @@ One line in `REGISTRY` plugs a class in. A class of your own needs no line: the 
 
 import importlib
 import inspect
+import sys
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from closura.registry.values import (
@@ -18,7 +20,10 @@ from closura.registry.values import (
     spell,
 )
 
-__all__ = ["CONTRACTS", "REGISTRY", "build", "describe", "find", "nearest", "settings_of"]
+__all__ = [
+    "CONTRACTS", "REGISTRY", "build", "describe", "find", "foreign_sources", "nearest",
+    "settings_of",
+]  # fmt: skip
 
 REGISTRY: dict[str, dict[str, str]] = {
     "models": {
@@ -131,6 +136,23 @@ def describe(kind: str) -> dict[str, str]:
         name: (inspect.getdoc(_load(target)) or "").partition("\n")[0]
         for name, target in REGISTRY[kind].items()
     }
+
+
+def foreign_sources(value: Any) -> dict[str, Path]:
+    """Return the source file of every class that dotted paths in a value lead to, by path.
+
+    Only what was built before is found: nothing is imported.
+    """
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    if isinstance(value, list | tuple):
+        return {name: file for item in value for name, file in foreign_sources(item).items()}
+    module, _, attribute = value.rpartition(".") if isinstance(value, str) else ("", "", "")
+    made = getattr(sys.modules.get(module), attribute, None) if module else None
+    if not _derived(made, {_load(contract) for contract in CONTRACTS.values()}):
+        return {}
+    file = getattr(sys.modules.get(made.__module__), "__file__", None)  # none in a notebook
+    return {value: Path(file)} if file else {}
 
 
 def _name_and_settings(kind: str, spec: Any, path: str) -> tuple[str, dict[str, Any]]:

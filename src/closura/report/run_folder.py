@@ -97,7 +97,8 @@ def read_run_folder(folder: str | Path) -> RunFolder:
     missing: dict[str, str] = {}
     experiment = yaml.safe_load((path / "experiment.yaml").read_text()) or {}
     learners = experiment.get("learners") or {}
-    histories = {str(name): _histories(path, str(name), missing) for name in learners}
+    seeds = int(experiment.get("seeds") or 1)  # a folder may hold more, of an earlier run
+    histories = {str(name): _histories(path, str(name), seeds, missing) for name in learners}
     return RunFolder(
         path=path,
         experiment=experiment,
@@ -126,11 +127,11 @@ def _dataset(folder: Path, name: str, missing: dict[str, str]) -> xr.Dataset | N
         return None
 
 
-def _histories(folder: Path, name: str, missing: dict[str, str]) -> tuple[Any, ...]:
+def _histories(folder: Path, name: str, seeds: int, missing: dict[str, str]) -> tuple[Any, ...]:
     """Return the training curves of a learner, one a seed, seed 0 first."""
     first = _json(folder, f"{name}/history.json", missing)
-    others = sorted((folder / name).glob("seed_*/history.json"))
-    found = [_json(folder, str(path.relative_to(folder)), missing) for path in others]
+    others = [f"{name}/seed_{seed}/history.json" for seed in range(1, seeds)]
+    found = [_json(folder, path, missing) for path in others if (folder / path).is_file()]
     return tuple(history for history in (first, *found) if history)
 
 
