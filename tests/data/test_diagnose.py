@@ -169,8 +169,8 @@ def test_an_absent_variable_names_the_nearest(run):
 
 
 def test_an_unknown_target_is_refused(run):
-    with pytest.raises(ValueError, match="target is 'increments'; it must be 'difference' or"):
-        diagnose(run, coarse=coarse(), target="increments")
+    with pytest.raises(ValueError, match="target is 'residual'; it must be 'difference'"):
+        diagnose(run, coarse=coarse(), target="residual")
 
 
 def test_a_model_with_several_scalars_is_diagnosed_too():

@@ -31,7 +31,7 @@ def test_lists_hold_what_is_near_whichever_way_round():
     # Observation n lies at 2 n: point 0 sees only itself within a distance below 2.
     assert near[0] == {0}
     assert near[23] == {11, 0}
-    assert local.index.shape[1] <= 3
+    assert local.number.shape[1] <= 3
 
 
 def test_radius_of_dapper_is_wider_than_the_half_width():
@@ -45,7 +45,7 @@ def test_cost_of_lists_grows_with_the_number_of_points():
     local = find_local(
         Background(np.zeros((1, 2)), places, places, (40_000.0,)), 4.0, "decay", "LETKF"
     )
-    assert local.index.shape == (40_000, 29)
+    assert local.number.shape == (40_000, 29)
 
 
 def test_state_without_places_is_refused():

@@ -103,9 +103,9 @@ class Observations(eqx.Module):
     def _check_numbers(self) -> None:
         bad = ~(self.variance > 0)
         if bad.any():
-            place = tuple(int(i) for i in np.argwhere(bad)[0])
+            where = tuple(int(i) for i in np.argwhere(bad)[0])
             raise ValueError(
-                f"variance is {self.variance[place]:g} at {place}; an error variance must be "
+                f"variance is {self.variance[where]:g} at {where}; an error variance must be "
                 "positive. A perfect observation is one with a small variance, e.g. 1e-8; a "
                 "missing one has the value NaN."
             )

@@ -45,9 +45,8 @@ def nearby(
     points, others = np.asarray(points, float), np.asarray(others, float)
     box = np.zeros(points.shape[1])
     box[: len(periods)] = periods
-    wrap = lambda p: np.where(box > 0, np.mod(p, np.where(box > 0, box, 1.0)), p)  # noqa: E731
-    tree = cKDTree(wrap(others), boxsize=box)
-    near = tree.query_ball_point(wrap(points), reach, return_sorted=True)
+    tree = cKDTree(_wrapped(others, box), boxsize=box)
+    near = tree.query_ball_point(_wrapped(points, box), reach, return_sorted=True)
     counts = np.array([len(numbers) for numbers in near])
     rows = np.repeat(np.arange(len(points)), counts)
     columns = np.concatenate([np.arange(count) for count in counts]).astype(int)
@@ -69,3 +68,8 @@ def gaspari_cohn(apart: Float[Array, "..."], half_width: float) -> Float[Array, 
     safe = jnp.maximum(z, 1.0)
     far = 4 - 5 * z + z**2 * (5 / 3 + z * (5 / 8 + z * (-1 / 2 + z / 12))) - 2 / (3 * safe)
     return jnp.where(z < 1, near, jnp.where(z < 2, far, 0.0))
+
+
+def _wrapped(points: np.ndarray, box: np.ndarray) -> np.ndarray:
+    """Return points with closed coordinates moved into [0, period)."""
+    return np.where(box > 0, np.mod(points, np.where(box > 0, box, 1.0)), points)

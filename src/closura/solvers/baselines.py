@@ -35,13 +35,13 @@ def measure_climate(background: Background, owner: str) -> Climate:
 
 
 class AbstractStaticSolver(AbstractSolver):
-    """A solver of one state that knows the climate. To write one: declare `climate`, `analyse`."""
+    """A solver of one state that knows the climate.
 
+    To write one: (1) declare `members`, 1 always, and `climate`, None; (2) write `analyse`.
+    """
+
+    members: eqx.AbstractVar[int]
     climate: eqx.AbstractVar[Climate | None]
-
-    @property
-    def members(self) -> int:  # type: ignore[override]
-        return 1
 
     def prepare(self, background: Background) -> "AbstractStaticSolver":
         return replace(self, climate=measure_climate(background, type(self).__name__))
@@ -59,6 +59,7 @@ class Climatology(AbstractStaticSolver):
     """The mean of the climate at every time, whatever is observed."""
 
     climate: Climate | None = None
+    members: int = eqx.field(static=True, init=False, default=1)
 
     def analyse(self, ensemble, observed, key):
         return jnp.broadcast_to(self.known_climate().mean[:, None], ensemble.shape)
@@ -71,6 +72,7 @@ class OptimalInterpolation(AbstractStaticSolver):
     """
 
     climate: Climate | None = None
+    members: int = eqx.field(static=True, init=False, default=1)
 
     def analyse(self, ensemble, observed, key):
         climate = self.known_climate()
@@ -81,6 +83,7 @@ class Persistence(AbstractStaticSolver):
     """The optimal interpolation of the time before, kept as the forecast: no model runs."""
 
     climate: Climate | None = None
+    members: int = eqx.field(static=True, init=False, default=1)
 
     @property
     def propagates(self) -> bool:
@@ -102,6 +105,7 @@ class ThreeDVar(AbstractStaticSolver):
 
     scale: float | Array = 0.02
     climate: Climate | None = None
+    members: int = eqx.field(static=True, init=False, default=1)
 
     def __check_init__(self):
         if isinstance(self.scale, int | float):

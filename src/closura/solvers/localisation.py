@@ -18,11 +18,11 @@ class Local(NamedTuple):
     """Lists of equal length of the observations near each point.
 
     Attributes:
-        index: Number of the observation.
+        number: Number of the observation.
         root: Square root of its taper, 0 where the list is filled up.
     """
 
-    index: Int[Array, "point near"]
+    number: Int[Array, "point near"]
     root: Float[Array, "point near"]
 
 
