@@ -38,26 +38,24 @@ def assimilate(
     """Return forecasts and analyses at the times of the observations, as a Dataset.
 
     It holds ``forecast``, ``analysis``, ``increment``, ``forecast_spread``, ``analysis_spread``
-    (for a model of several variables ``analysis_X`` and so on), ``innovation`` and its root mean
-    square, ``replaced`` (members that blew up and were drawn anew) and, with a truth,
-    ``forecast_rmse`` and ``analysis_rmse``. The attribute ``diverged`` is 1, and a warning says
-    so, where the filter lost the truth (see `judge`).
+    (of several variables: ``analysis_X`` and so on), ``innovation``, ``replaced`` (members drawn
+    anew) and, with a truth, ``forecast_rmse`` and ``analysis_rmse``. The attribute ``diverged``
+    is 1, and a warning says so, where the filter lost the truth (see `judge`).
 
     Args:
         model: Any model, coupled ones too.
         observations: See `observe`, `read_observations`; their time counts from the start.
         solver: An ensemble filter or a baseline.
         truth: The run that was observed, to score against; saved at the observations' times.
-        climatology: A run whose instants are the climate: members start from them, static
-            covariances are measured on them. The truth if None, else a free run of the model.
+        climatology: A run for members to start from, and to measure static covariances on; the
+            truth if None, else a free run of the model.
         initial: States to start from, members on the last axis, instead of such instants.
         inputs: `Series` that the model or its closures read.
         keep_members: Whether forecasts, analyses and increments keep the dimension ``member``.
         key: Randomness of the start, the model and the solver.
 
     Raises:
-        ValueError: Times are no multiples of the model's dt, shapes do not fit, the truth lacks
-            a time or a variable, or every member is dead.
+        ValueError: Times, shapes or names do not fit, or every member is dead.
     """
     sample, states = _climate(model, climatology if climatology is not None else truth, key)
     solver = solver.prepare(_background(model, observations, sample))
@@ -74,8 +72,7 @@ def assimilate(
     _check_alive(found, solver)
     if truth is not None:
         found = score(model, found, truth, forecast=cycles.forecast, analysis=cycles.analysis)
-    climate = np.asarray(observations.operator(_unravel(model)(jnp.asarray(sample.mean(axis=1)))))
-    return judge(found, model, observations, climate)
+    return judge(found, model, observations, _unravel(model)(jnp.asarray(sample.mean(axis=1))))
 
 
 def _fields_template(model: AbstractModel) -> Any:

@@ -50,7 +50,7 @@ def score(model: AbstractModel, found: xr.Dataset, truth: xr.Dataset, **means: A
 
 
 def judge(
-    found: xr.Dataset, model: AbstractModel, observations: Observations, climate: np.ndarray
+    found: xr.Dataset, model: AbstractModel, observations: Observations, climate: Any
 ) -> xr.Dataset:
     """Return the Dataset with its verdict: diverged, or not; members replaced, or none.
 
@@ -62,7 +62,7 @@ def judge(
         found: What `assimilate` found, with scores if there is a truth.
         model: Says the names of the variables.
         observations: What was assimilated.
-        climate: What the climate's mean says would be observed.
+        climate: Fields of the climate's mean.
     """
     half = slice(found.sizes["time"] // 2, None)
     if "analysis_rmse" in found:
@@ -70,7 +70,8 @@ def judge(
         expected, what = _spread(found, model, "analysis", half), "error of the analysis"
     else:
         error = found["innovation_rms"].values[half]
-        limit = float(np.sqrt(np.nanmean((observations.values - climate) ** 2)))
+        seen = np.asarray(observations.operator(climate))
+        limit = float(np.sqrt(np.nanmean((observations.values - seen) ** 2)))
         noise = np.sqrt(np.mean(observations.variance[np.isfinite(observations.variance)]))
         expected, what = np.hypot(_spread(found, model, "forecast", half), noise), "innovation"
     reached = float(np.sqrt(np.nanmean(error**2))) if np.isfinite(error).any() else np.inf
