@@ -1,4 +1,4 @@
-"""The laws that every model, closure and learner must keep, for closura's plug-ins and yours.
+"""The laws of models, closures, learners and solvers, for closura's plug-ins and yours.
 
 Call `check_model(MyModel(...))` in a test of your own: it raises an AssertionError that says which
 law broke and by how much.
@@ -16,6 +16,7 @@ from closura.core.closure import AbstractClosure, AbstractMemorylessClosure, Zer
 from closura.core.couple import couple
 from closura.core.learner import AbstractLearner, Pairs
 from closura.core.model import AbstractModel, AbstractODE, Snapshot
+from closura.core.problem import AbstractSolver, Background, Observed
 from closura.core.rollout import member_keys, rollout, start_members
 
 STEPS = 6
@@ -113,6 +114,47 @@ def check_learner(
     if pairs.model is not None:
         check_closure(first, pairs.model, key=key)
     return first
+
+
+def check_solver(solver: AbstractSolver, *, key: jax.Array | None = None) -> None:
+    """Try the laws of a solver on a small ring: what it must do with no data and with perfect data.
+
+    The analysis keeps shape and dtype and depends on nothing but its arguments; what is missing
+    has no effect; observations that say nothing leave the mean of the members (for a solver that
+    ignores them: the mean it always returns); perfect ones are met where they are.
+
+    Args:
+        solver: The solver to try, before it is prepared; with as many members as it likes.
+        key: Randomness; `jax.random.key(0)` if None.
+
+    Raises:
+        AssertionError: A law is broken; the message says which.
+    """
+    key = jax.random.key(0) if key is None else key
+    places, seen = np.arange(9.0)[:, None], np.array([1, 4, 8])
+    sample = np.asarray(jax.random.normal(key, (9, 60))) * np.linspace(1, 2, 9)[:, None]
+    solver = solver.prepare(Background(sample, places, places[seen], (9.0,)))
+    ensemble = jnp.asarray(sample[:, : solver.members])
+    values = jnp.array([0.5, -0.4, 0.2], ensemble.dtype)
+
+    def analyse(weight: float) -> jax.Array:
+        weights = jnp.full(3, weight, ensemble.dtype)
+        return solver.analyse(ensemble, Observed(values, weights, lambda x: x[seen]), key)
+
+    plain, blind, sharp = analyse(1.0), analyse(0.0), analyse(1e3)
+    _require(_layout(plain) == _layout(ensemble), "the analysis changes shape or dtype.")
+    _require(_same(plain, analyse(1.0)), "the same analysis twice differs.")
+    if _same(blind, sharp):
+        return  # it sees nothing, by design
+    elsewhere = solver.analyse(ensemble + 1, _blind(seen), key)
+    if not _same(elsewhere, blind):  # it starts from the forecast, not from the climate
+        _require_close(ensemble.mean(-1), blind.mean(-1), "no information moves the mean")
+    reached = float(jnp.max(jnp.abs(sharp.mean(-1)[seen] - values)))
+    _require(reached < 0.02, f"perfect observations are missed by {reached:.3g}.")
+
+
+def _blind(seen: np.ndarray) -> Observed:
+    return Observed(jnp.zeros(len(seen)), jnp.zeros(len(seen)), lambda state: state[seen])
 
 
 def _field(fields: Any, name: str) -> jax.Array:

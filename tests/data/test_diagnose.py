@@ -169,8 +169,8 @@ def test_an_absent_variable_names_the_nearest(run):
 
 
 def test_an_unknown_target_is_refused(run):
-    with pytest.raises(ValueError, match="target is 'increments'; it must be 'difference' or"):
-        diagnose(run, coarse=coarse(), target="increments")
+    with pytest.raises(ValueError, match="target is 'residual'; it must be 'difference'"):
+        diagnose(run, coarse=coarse(), target="residual")
 
 
 def test_a_model_with_several_scalars_is_diagnosed_too():
@@ -243,7 +243,7 @@ def test_fields_of_another_shape_are_refused(run):
         diagnose(run, coarse=coarse(K=6))
     assert str(error.value) == (
         "X has shape (7,) and Lorenz96 wants (6,); pass coarsen= to say how one becomes the other, "
-        "or give both models the same grid (say, the same K)."
+        "or give both the same grid (the same K)."
     )
 
 

@@ -65,6 +65,14 @@ class Coupled(AbstractModel):
         return self.model.coordinates
 
     @property
+    def places(self) -> Mapping[str, Any]:
+        return self.model.places
+
+    @property
+    def periods(self) -> tuple[float, ...]:
+        return self.model.periods
+
+    @property
     def random(self) -> bool:
         """Whether any of its closures draws random numbers."""
         return any(term.closure.random for term in self.terms)

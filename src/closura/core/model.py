@@ -53,6 +53,16 @@ class AbstractModel(eqx.Module):
         """Values along each dimension that has a meaning beyond counting, e.g. latitudes."""
         return {}
 
+    @property
+    def places(self) -> Mapping[str, Any]:
+        """Where the points of each variable lie, ``(*dims, coordinate)``; empty if nowhere."""
+        return {}
+
+    @property
+    def periods(self) -> tuple[float, ...]:
+        """Length of each coordinate of `places` that closes on itself; 0 for one that does not."""
+        return ()
+
     @abstractmethod
     def initial_state(self, key: Array) -> Any:
         """Return a State to start from, random where the key makes it so."""

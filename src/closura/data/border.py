@@ -239,3 +239,14 @@ def _not_found(name: str, held: Any, owner: str, verb: str) -> str:
     nearest = get_close_matches(name, list(held), n=1, cutoff=0.5)
     guess = f"; did you mean {nearest[0]!r}?" if nearest else "."
     return f"there is no {name!r}: {owner} {verb} {', '.join(held)}{guess}"
+
+
+def check_shapes(
+    model: AbstractModel, found: Mapping[str, tuple[int, ...]], wanted: Any, *, remedy: str
+) -> None:
+    """Raise ValueError unless the shapes of fields are those wanted, which are the model's."""
+    for name, shape in found.items():
+        expected = getattr(wanted, name).shape
+        if shape != expected:
+            kind = type(model).__name__
+            raise ValueError(f"{name} has shape {shape} and {kind} wants {expected}; {remedy}.")

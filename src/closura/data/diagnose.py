@@ -12,26 +12,25 @@ import xarray as xr
 from closura.core.learner import Pairs
 from closura.core.model import AbstractModel, AbstractODE
 from closura.core.passport import Passport
-from closura.data.border import TENDENCY, describe_variables
+from closura.data.border import TENDENCY, check_shapes, describe_variables
+from closura.data.increments import increments_to_pairs
 from closura.data.units import tendency_units
 
 Coarsen = Callable[[dict[str, Any]], dict[str, Any]]
 Arrays = dict[str, np.ndarray]
 
 SAMPLES_AT_ONCE = 8192  # states in memory at once: 17 MB for the 264 numbers of Lorenz-96
-REMEDY = (
-    "pass coarsen= to say how one becomes the other, or give both models the same grid "
-    "(say, the same K)"
-)
+REMEDY = "pass coarsen= to say how one becomes the other, or give both the same grid (the same K)"
 
 
 def diagnose(
     run: xr.Dataset,
     *,
     truth: AbstractModel | None = None,
-    coarse: AbstractODE,
+    coarse: AbstractODE | None = None,
     target: str = "difference",
     coarsen: Coarsen | None = None,
+    skip: float = 0.0,
 ) -> Pairs:
     """Return the coarse fields along a run of the truth and the tendency that `coarse` lacks.
 
@@ -41,17 +40,22 @@ def diagnose(
       a forward Euler step of `coarse` lacks to land on the truth.
     - ``"coupling"``: C(T(x)) - t(C(x)), the instantaneous term; for steppers of higher order.
 
+    - ``"increments"``: what assimilation added per unit time, see `increments_to_pairs`; the run
+      is then what `assimilate` returned, and no truth is needed.
+
     Sign: tendency to add, the opposite of the U of Wilks (2005).
 
     Args:
         run: A run of the truth, dimensions (member, time, *dims); see `simulate`.
         truth: The model that made it; needed for ``"coupling"`` where the run holds all its
             variables but not their tendencies.
-        coarse: The model to be corrected; an `AbstractODE` whose fields are its State.
-        target: What to record, ``"difference"`` or ``"coupling"``.
+        coarse: The model to be corrected; an `AbstractODE` whose fields are its State. May be
+            left out for increments, which know their model.
+        target: What to record, ``"difference"``, ``"coupling"`` or ``"increments"``.
         coarsen: Fields of the truth at one instant (a dictionary of arrays, of all variables in
             the run) to those of `coarse`. It must be linear, for it is applied to tendencies too,
             and written with `jax.numpy`. None takes the variables of the same name as they are.
+        skip: Time to leave out at the start of the increments [time units].
 
     Returns:
         Pairs in time order, a series per member. Units of the targets: of the field per time unit.
@@ -64,14 +68,22 @@ def diagnose(
     Reference:
         Wilks (2005), doi:10.1256/qj.04.03; Arnold et al. (2013), doi:10.1098/rsta.2011.0479.
     """
+    if target == "increments":
+        return increments_to_pairs(run, model=coarse, skip=skip)
     if target not in ("difference", "coupling"):
-        raise ValueError(f"target is {target!r}; it must be 'difference' or 'coupling'.")
+        raise ValueError(
+            f"target is {target!r}; it must be 'difference', 'coupling' or 'increments'."
+        )
     if not isinstance(coarse, AbstractODE):
         raise TypeError(
             f"coarse is a {type(coarse).__name__}, which has no tendency to compare with the "
             "truth's; pass an AbstractODE, before it is coupled to anything."
         )
-    run = _laid_out(run)
+    return _missing_tendency(_laid_out(run), truth, coarse, target, coarsen)
+
+
+def _missing_tendency(run: xr.Dataset, truth, coarse: AbstractODE, target: str, coarsen) -> Pairs:
+    """Return what `coarse` lacks along a run that is laid out, over a step or at an instant."""
     operator = _Operator(run, coarse, coarsen)
     fields = operator.fields()
     state = eqx.filter_eval_shape(coarse.initial_state, jax.random.key(0))
@@ -97,17 +109,6 @@ def diagnose(
         model=coarse,
         warnings=passport.disagreements(coarse),
     )
-
-
-def check_shapes(
-    model: AbstractModel, found: Mapping[str, tuple[int, ...]], wanted: Any, *, remedy: str
-) -> None:
-    """Raise ValueError unless the shapes of fields are those wanted, which are the model's."""
-    for name, shape in found.items():
-        expected = getattr(wanted, name).shape
-        if shape != expected:
-            kind = type(model).__name__
-            raise ValueError(f"{name} has shape {shape} and {kind} wants {expected}; {remedy}.")
 
 
 class _Operator:

@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 import xarray as xr
 import zarr
+from zarr.codecs import ZstdCodec
 
 from closura import __version__
 from closura.data.description import describe, rebuild
 
-CHECKED = zarr.codecs.ZstdCodec(checksum=True)  # a damaged chunk is an error, not other numbers
+CHECKED = ZstdCodec(checksum=True)  # a damaged chunk is an error, not other numbers
 MARK = "closura"  # attribute of every store: the version that wrote it
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import xarray as xr
 
 from closura.core.model import AbstractModel, Snapshot
-from closura.data.diagnose import check_shapes
+from closura.data.border import check_shapes
 
 MOST_LEADS = 300  # lead times kept by default: 0.01 for a lead of 3 time units
 RUNS_OF_CLIMATE = 8  # long runs, and enough of them that chaos does not last in all by chance

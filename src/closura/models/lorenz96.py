@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from closura.core.model import AbstractODE, check_positive
@@ -74,6 +75,15 @@ class Lorenz96(AbstractODE):
     def variables(self) -> tuple[Variable, ...]:
         return (SLOW,)
 
+    @property
+    def places(self) -> dict[str, np.ndarray]:
+        """Number of the point along the ring."""
+        return {"X": np.arange(float(self.K))[:, None]}
+
+    @property
+    def periods(self) -> tuple[float, ...]:
+        return (float(self.K),)
+
     def initial_state(self, key: Array) -> Lorenz96State:
         """Return normal X of mean and deviation F / 4: spin it up before use."""
         return Lorenz96State(self.F / 4 * (1 + jax.random.normal(key, (self.K,))))
@@ -138,6 +148,16 @@ class Lorenz96TwoScale(AbstractODE):
     @property
     def variables(self) -> tuple[Variable, ...]:
         return (SLOW, FAST)
+
+    @property
+    def places(self) -> dict[str, np.ndarray]:
+        """Number of the slow point along the ring; its fast points lie evenly about it."""
+        fast = (np.arange(self.K * self.J) + 0.5) / self.J - 0.5
+        return {"X": np.arange(float(self.K))[:, None], "Y": fast[:, None]}
+
+    @property
+    def periods(self) -> tuple[float, ...]:
+        return (float(self.K),)
 
     def initial_state(self, key: Array) -> TwoScaleState:
         """Return X of amplitude F / 4 and small Y, both normal: spin it up before use."""

@@ -11,14 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from closura.registry.values import (
-    fits,
-    members,
-    nearest,
-    only_its_class_can_check,
-    plain,
-    spell,
-)
+from closura.registry.values import fits, members, nearest, only_its_class_can_check, plain, spell
 
 __all__ = [
     "CONTRACTS", "REGISTRY", "build", "describe", "find", "foreign_sources", "nearest",
@@ -56,6 +49,18 @@ REGISTRY: dict[str, dict[str, str]] = {
         "WithNoise": "closura.learners.noise:WithNoise",
         "Online": "closura.learners.online:Online",
     },
+    "solvers": {
+        "Climatology": "closura.solvers.baselines:Climatology",
+        "Persistence": "closura.solvers.baselines:Persistence",
+        "OptimalInterpolation": "closura.solvers.baselines:OptimalInterpolation",
+        "ThreeDVar": "closura.solvers.baselines:ThreeDVar",
+        "EnKF": "closura.solvers.ensemble:EnKF",
+        "DEnKF": "closura.solvers.ensemble:DEnKF",
+        "ETKF": "closura.solvers.ensemble:ETKF",
+        "SerialEnSRF": "closura.solvers.ensemble:SerialEnSRF",
+        "EnKFN": "closura.solvers.finite_size:EnKFN",
+        "LETKF": "closura.solvers.letkf:LETKF",
+    },
 }
 
 # What a class must derive from to stand under a kind.
@@ -65,10 +70,13 @@ CONTRACTS = {
     "closures": "closura.core.closure:AbstractClosure",
     "features": "closura.closures.features:AbstractFeatures",
     "learners": "closura.core.learner:AbstractLearner",
+    "solvers": "closura.core.problem:AbstractSolver",
 }
 
-# Arguments that a fit fills in: nobody writes them into an experiment.
-FILLED_BY_FIT = {"read", "written", "origin", "lower", "upper", "exponents"}
+# Arguments that a fit, or a solver's preparation, fills in: nobody writes them into an experiment.
+FILLED_BY_FIT = {
+    "read", "written", "origin", "lower", "upper", "exponents", "climate", "local",
+}  # fmt: skip
 
 Resolve = Callable[[str, frozenset[str]], Any]
 

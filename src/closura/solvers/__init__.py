@@ -1,0 +1,1 @@
+"""Solvers: how a forecast is made to agree with observations. They know arrays, not models."""

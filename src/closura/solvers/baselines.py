@@ -1,0 +1,129 @@
+"""Solvers with a covariance that never changes, or with none: what a filter has to beat."""
+
+from dataclasses import replace
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from closura.core.model import check_positive
+from closura.core.problem import AbstractSolver, Background, Observed
+
+
+class Climate(eqx.Module):
+    """Mean (state,) and covariance (state, state) of a sample of states."""
+
+    mean: Array
+    covariance: Array
+
+
+def measure_climate(background: Background, owner: str) -> Climate:
+    """Return mean and covariance of the background's sample.
+
+    Raises:
+        ValueError: The sample is too small to have a covariance.
+    """
+    sample = np.asarray(background.sample)
+    if sample.shape[1] < 2:
+        raise ValueError(
+            f"{owner}: the climatology holds {sample.shape[1]} states; a covariance needs 2 or "
+            "more, and a good one many times the size of the state."
+        )
+    return Climate(jnp.asarray(sample.mean(axis=1)), jnp.asarray(np.atleast_2d(np.cov(sample))))
+
+
+class AbstractStaticSolver(AbstractSolver):
+    """A solver of one state that knows the climate.
+
+    To write one: (1) declare `members`, 1 always, and `climate`, None; (2) write `analyse`.
+    """
+
+    members: eqx.AbstractVar[int]
+    climate: eqx.AbstractVar[Climate | None]
+
+    def prepare(self, background: Background) -> "AbstractStaticSolver":
+        return replace(self, climate=measure_climate(background, type(self).__name__))
+
+    def known_climate(self) -> Climate:
+        """Return the climate, or say that it is missing."""
+        if self.climate is None:
+            raise ValueError(
+                f"{type(self).__name__}: call prepare(background) first; assimilate does so itself."
+            )
+        return self.climate
+
+
+class Climatology(AbstractStaticSolver):
+    """The mean of the climate at every time, whatever is observed."""
+
+    climate: Climate | None = None
+    members: int = eqx.field(static=True, init=False, default=1)
+
+    def analyse(self, ensemble, observed, key):
+        return jnp.broadcast_to(self.known_climate().mean[:, None], ensemble.shape)
+
+
+class OptimalInterpolation(AbstractStaticSolver):
+    """The climate corrected by the observations of the time, with the climate's covariance.
+
+    The analysis does not depend on the forecast: nothing is carried from one time to the next.
+    """
+
+    climate: Climate | None = None
+    members: int = eqx.field(static=True, init=False, default=1)
+
+    def analyse(self, ensemble, observed, key):
+        climate = self.known_climate()
+        return correct(climate.mean, climate.covariance, observed)[:, None]
+
+
+class Persistence(AbstractStaticSolver):
+    """The optimal interpolation of the time before, kept as the forecast: no model runs."""
+
+    climate: Climate | None = None
+    members: int = eqx.field(static=True, init=False, default=1)
+
+    @property
+    def propagates(self) -> bool:
+        return False
+
+    def analyse(self, ensemble, observed, key):
+        climate = self.known_climate()
+        return correct(climate.mean, climate.covariance, observed)[:, None]
+
+
+class ThreeDVar(AbstractStaticSolver):
+    """The forecast corrected with a covariance that is a fixed share of the climate's.
+
+    A nonlinear operator is made linear at the forecast.
+
+    Args:
+        scale: Background covariance over the covariance of the climate (xB in DAPPER).
+    """
+
+    scale: float | Array = 0.02
+    climate: Climate | None = None
+    members: int = eqx.field(static=True, init=False, default=1)
+
+    def __check_init__(self):
+        if isinstance(self.scale, int | float):
+            check_positive("ThreeDVar", scale=self.scale)
+
+    def analyse(self, ensemble, observed, key):
+        covariance = self.scale * self.known_climate().covariance
+        return correct(ensemble[:, 0], covariance, observed)[:, None]
+
+
+def correct(
+    state: Float[Array, "state"], covariance: Float[Array, "state state"], observed: Observed
+) -> Float[Array, "state"]:
+    """Return the state plus the Kalman gain of the covariance times the departure."""
+    predicted, pull = jax.vjp(observed.operator, state)
+    weight = observed.weight
+    rows = jax.vmap(lambda row: pull(row)[0])(jnp.diag(weight))
+    spread = covariance @ rows.T
+    total = rows @ spread + jnp.eye(len(weight), dtype=state.dtype)
+    departure = weight * (observed.values - predicted)
+    return state + spread @ jax.scipy.linalg.solve(total, departure, assume_a="pos")
