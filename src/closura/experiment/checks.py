@@ -113,7 +113,8 @@ def check_names(expected: Iterable[str], learners: Iterable[str]) -> None:
             if head not in heads:
                 raise ValueError(
                     f"expect: {name!r} begins with {head!r}{nearest(head, heads)} "
-                    f"A path begins with: {', '.join(heads)}."
+                    f"A path begins with: {', '.join(heads)}. Correct it; with other learners "
+                    "than the expectations are of, drop them: --set 'expect={}'."
                 )
             if head != "price":
                 _check_score(name, words, is_learner=head not in NOT_LEARNED)
