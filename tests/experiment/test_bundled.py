@@ -1,0 +1,34 @@
+"""Every bundled experiment, run whole and held to its expected numbers."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import closura
+
+BUNDLED = sorted(p.stem for p in (Path(closura.__file__).parent / "experiments").glob("*.yaml"))
+FILES = {"gate_columns": ("scam_gate3_h1.nc", "scam_gate3_h2.nc")}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", BUNDLED)
+def test_a_bundled_experiment_finds_the_numbers_that_it_expects(name, tmp_path, data_file):
+    for file in FILES.get(name, ()):
+        data_file(file)
+    script = "import sys; from closura.cli import main; sys.argv[0] = 'closura'; main()"
+    # Where a file was found depends on where the tests run: pass the place on.
+    found = [str(data_file(file).parent) for file in FILES.get(name, ())]
+    environment = os.environ | ({"CLOSURA_DATA": found[0]} if found else {})
+    done = subprocess.run(
+        [sys.executable, "-c", script, "run", name, "--check", "--folder", str(tmp_path / name)],
+        env=environment,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    print(done.stdout)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (tmp_path / name / "report.html").stat().st_size > 100_000
