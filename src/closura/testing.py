@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from closura.closures.features import field
 from closura.core.closure import AbstractClosure, AbstractMemorylessClosure, Zero
 from closura.core.couple import couple
 from closura.core.learner import AbstractLearner, Pairs
@@ -29,7 +30,7 @@ class _Damping(AbstractMemorylessClosure):
 
     def tendency(self, fields: Any, inputs: Any = None) -> dict[str, jax.Array]:
         names = getattr(fields, "_fields", None) or tuple(fields)
-        return {name: -self.rate * _field(fields, name) for name in names}
+        return {name: -self.rate * field(fields, name) for name in names}
 
 
 def check_model(model: AbstractModel, *, key: jax.Array | None = None, inputs: Any = None) -> None:
@@ -77,7 +78,7 @@ def check_closure(
     memory = closure.init(fields, key)
     tendency, after = eqx.filter_jit(closure)(fields, None, memory, key)
     for name, rate in tendency.items():
-        like = _field(fields, name)
+        like = field(fields, name)
         _require(
             rate.shape == like.shape and rate.dtype == like.dtype,
             f"the tendency of {name} is {rate.dtype}{rate.shape}; "
@@ -157,10 +158,6 @@ def _blind(seen: np.ndarray) -> Observed:
     return Observed(jnp.zeros(len(seen)), jnp.zeros(len(seen)), lambda state: state[seen])
 
 
-def _field(fields: Any, name: str) -> jax.Array:
-    return fields[name] if isinstance(fields, dict) else getattr(fields, name)
-
-
 def _require(condition: bool, message: str) -> None:
     if not condition:
         raise AssertionError(message)
@@ -187,14 +184,14 @@ def _check_variables(model: AbstractModel, state: Any) -> None:
     _require(described == tuple(names), f"variables are {described} and fields are {names}.")
     sizes: dict[str, int] = {}
     for variable in model.variables:
-        shape = _field(fields, variable.name).shape
+        shape = field(fields, variable.name).shape
         _require(
             len(shape) == len(variable.dims),
             f"{variable.name} has shape {shape} and dims {variable.dims}.",
         )
         for dim, size in zip(variable.dims, shape, strict=True):
             _require(sizes.setdefault(dim, size) == size, f"dimension {dim} has two lengths.")
-        finite = bool(jnp.all(jnp.isfinite(_field(fields, variable.name))))
+        finite = bool(jnp.all(jnp.isfinite(field(fields, variable.name))))
         _require(finite, f"the initial {variable.name} is not finite.")
 
 

@@ -11,10 +11,10 @@ from jaxtyping import Array
 from closura.core.closure import AbstractClosure
 from closura.core.learner import Pairs
 from closura.evaluation.prediction import extrapolated_share, predict
+from closura.evaluation.scores import FLOOR, NO_CLOSURE
 from closura.metrics import bias, block_bootstrap, r_squared, root_mean_square_error
 from closura.metrics.error import NO_VARIANCE
 
-NO_CLOSURE, FLOOR = "no closure", "noise floor"
 FLOOR_BLOCKS = 4  # stretches of the held-out record that are left out in turn
 SCORES = ("r_squared", "rmse", "bias")
 

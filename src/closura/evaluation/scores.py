@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-FLOOR = "noise floor"
+NO_CLOSURE, FLOOR = "no closure", "noise floor"  # names of rows, in every table
 LONGEST_NAME = 24
 MOST_WARNINGS = 6
 TABLE = ("forecast_mae_first_unit", "useful_lead", "wasserstein_1", "hellinger",

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from closura.evaluation.findings import each_once
+from closura.evaluation.forecasts import USEFUL
 from closura.evaluation.scores import FLOOR
 from closura.experiment.checks import Check
 from closura.report.numbers import NOTHING, interval, variables_of, written
 from closura.report.prices import prices_of
 from closura.report.run_folder import read_run_folder
 
-USEFUL = 0.6  # anomaly correlation below which a forecast is no longer called useful
 Table = list[list[str]]
 
 

@@ -16,10 +16,10 @@ from closura.data.diagnose import diagnose
 from closura.data.pairs import load_pairs, read_pairs, save_pairs
 from closura.data.simulate import simulate
 from closura.data.store import open_run, write_atomically, write_json
+from closura.evaluation.scores import NO_CLOSURE
 from closura.experiment.loading import Experiment
 
 TRAINING, HELD_OUT = "pairs.zarr", "pairs_test.zarr"
-NO_CLOSURE = "no closure"
 EVALUATION_MEMBERS = 8  # runs that share the length of the test truth: a batch is cheaper
 
 

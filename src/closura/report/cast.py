@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from typing import Any
 
+from closura.evaluation.scores import FLOOR, NO_CLOSURE
 from closura.report.run_folder import RunFolder
 
 TRUTH = "truth"
-FLOOR = "noise floor"
-BASELINES = ("no closure", "climatological correction", "climatology", "persistence")
+BASELINES = (NO_CLOSURE, "climatological correction", "climatology", "persistence")
 
 # Wong (2011), doi:10.1038/nmeth.1618, without black and yellow; then the muted scheme of P. Tol.
 COLOURS = (

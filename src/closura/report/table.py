@@ -6,7 +6,8 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from closura.report.cast import FLOOR, TRUTH_ROLE, Role
+from closura.evaluation.scores import FLOOR, NO_CLOSURE
+from closura.report.cast import TRUTH_ROLE, Role
 from closura.report.material import Material
 from closura.report.numbers import (
     NOTHING,
@@ -221,7 +222,7 @@ def _add_prices(material: Material, rows: dict[str, Row]) -> bool:
         return False
     for name, row in rows.items():
         price = prices.get(name)
-        if price is None and name == "no closure":
+        if price is None and name == NO_CLOSURE:
             row.cells.append(Cell("1×"))
         else:
             row.cells.append(Cell(f"{written(price.over_coarse)}×") if price else Cell())

@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 
 from closura.evaluation.findings import each_once
-from closura.report.cast import FLOOR
+from closura.evaluation.scores import FLOOR, NO_CLOSURE
 from closura.report.expectations import checks_of
 from closura.report.material import Material
 from closura.report.numbers import Interval, interval, variables_of, written
@@ -68,7 +68,7 @@ def _online(material: Material, variable: str) -> list[str]:
     best, alike = judged(values, MAE, names)
     if best is None:
         return [f"No closure has an online score for {variable}."]
-    none = values.get("no closure")
+    none = values.get(NO_CLOSURE)
     sentence = (
         f"In the running model {_quoted(best)} forecasts {variable} best: its mean absolute error "
         f"over the first time unit is {_with_interval(values[best])}"
