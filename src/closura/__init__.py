@@ -12,7 +12,7 @@ _HOME = {
     "core.couple": ("ClosuraWarning", "couple"),
     "core.learner": ("AbstractLearner", "Pairs"),
     "core.passport": ("Passport",),
-    "core.problem": ("AbstractSolver", "Observations"),
+    "core.problem": ("AbstractMemorylessSolver", "AbstractSolver", "Observations"),
     "core.rollout": ("rollout",),
     "core.series": ("Series",),
     "core.steppers": ("AB3", "AbstractStepper", "Euler", "RK2", "RK4", "as_stepper"),

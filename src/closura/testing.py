@@ -136,18 +136,20 @@ def check_solver(solver: AbstractSolver, *, key: jax.Array | None = None) -> Non
     sample = np.asarray(jax.random.normal(key, (9, 60))) * np.linspace(1, 2, 9)[:, None]
     solver = solver.prepare(Background(sample, places, places[seen], (9.0,)))
     ensemble = jnp.asarray(sample[:, : solver.members])
+    memory = solver.init(ensemble)
     values = jnp.array([0.5, -0.4, 0.2], ensemble.dtype)
 
     def analyse(weight: float) -> jax.Array:
         weights = jnp.full(3, weight, ensemble.dtype)
-        return solver.analyse(ensemble, Observed(values, weights, lambda x: x[seen]), key)
+        seeing = Observed(values, weights, lambda x: x[seen])
+        return solver(ensemble, seeing, memory, key)[0]
 
     plain, blind, sharp = analyse(1.0), analyse(0.0), analyse(1e3)
     _require(_layout(plain) == _layout(ensemble), "the analysis changes shape or dtype.")
     _require(_same(plain, analyse(1.0)), "the same analysis twice differs.")
     if _same(blind, sharp):
         return  # it sees nothing, by design
-    elsewhere = solver.analyse(ensemble + 1, _blind(seen), key)
+    elsewhere = solver(ensemble + 1, _blind(seen), memory, key)[0]
     if not _same(elsewhere, blind):  # it starts from the forecast, not from the climate
         _require_close(ensemble.mean(-1), blind.mean(-1), "no information moves the mean")
     reached = float(jnp.max(jnp.abs(sharp.mean(-1)[seen] - values)))

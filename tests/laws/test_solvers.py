@@ -2,7 +2,7 @@ import equinox as eqx
 import jax.numpy as jnp
 import pytest
 
-from closura.core.problem import AbstractSolver
+from closura.core.problem import AbstractMemorylessSolver
 from closura.registry import REGISTRY, find
 from closura.solvers.ensemble import ETKF
 from closura.testing import check_solver
@@ -13,14 +13,14 @@ def test_every_registered_solver_keeps_the_laws(name):
     check_solver(find("solvers", name)())
 
 
-class Stubborn(AbstractSolver):
+class Stubborn(AbstractMemorylessSolver):
     members: int = eqx.field(static=True, default=5)
 
     def analyse(self, ensemble, observed, key):
         return ensemble + 1e-6 * jnp.sum(observed.weight)
 
 
-class Drifting(AbstractSolver):
+class Drifting(AbstractMemorylessSolver):
     members: int = eqx.field(static=True, default=5)
 
     def analyse(self, ensemble, observed, key):

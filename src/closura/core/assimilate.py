@@ -93,27 +93,29 @@ def _run(
     def observe(vector: Array) -> Array:
         return operator(unravel(vector))
 
-    def cycle(snapshot: Snapshot, row: tuple[Array, Array, Array]) -> tuple[Snapshot, Cycles]:
-        values, variance, gap = row
+    def cycle(carry: tuple[Snapshot, Any], row: tuple[Array, Array, Array]) -> tuple[Any, Cycles]:
+        (snapshot, memory), (values, variance, gap) = carry, row
         snapshot = _advance(model, solver, snapshot, inputs, keys, gap, regular)
         now = jax.random.fold_in(key, snapshot.step)
         snapshot, replaced = _replace_dead(model, snapshot, unravel, fold(now, RENEWAL))
         forecast = ravel_members(model.fields(snapshot.state))
         observed = Observed.at_one_time(values, variance, observe)
-        analysis = solver.analyse(forecast, observed, fold(now, ANALYSIS))
+        before = solver.weights(memory)
+        analysis, memory = solver(forecast, observed, memory, fold(now, ANALYSIS))
+        after = solver.weights(memory)
         snapshot = _add(model, snapshot, unravel, analysis - forecast)
-        predicted = observed.predict(forecast).mean(axis=-1)
-        return snapshot, Cycles(
-            forecast.mean(axis=-1),
-            analysis.mean(axis=-1),
-            _spread(forecast),
-            _spread(analysis),
-            values - predicted,
+        return (snapshot, memory), Cycles(
+            _mean(forecast, before),
+            _mean(analysis, after),
+            _spread(forecast, before),
+            _spread(analysis, after),
+            values - _mean(observed.predict(forecast), before),
             replaced,
             (forecast, analysis) if keep else None,
         )
 
-    last, cycles = lax.scan(cycle, snapshot, rows)
+    begin = solver.init(ravel_members(model.fields(snapshot.state)))
+    (last, _), cycles = lax.scan(cycle, (snapshot, begin), rows)
     return cycles, last
 
 
@@ -194,8 +196,17 @@ def _add(model, snapshot: Snapshot, unravel, increments: Float[Array, "state mem
     return snapshot._replace(state=state)
 
 
-def _spread(ensemble: Float[Array, "state member"]) -> Float[Array, "state"]:
-    """Return the standard deviation of the members, 0 for a single one."""
+def _mean(ensemble: Array, weights: Array | None) -> Array:
+    """Return the mean of the members, each with its weight."""
+    return ensemble.mean(axis=-1) if weights is None else ensemble @ weights
+
+
+def _spread(ensemble: Float[Array, "state member"], weights: Array | None) -> Float[Array, "state"]:
+    """Return the standard deviation of the members, without bias; 0 for a single one."""
     if ensemble.shape[-1] == 1:
         return jnp.zeros(ensemble.shape[:1], ensemble.dtype)
-    return ensemble.std(axis=-1, ddof=1)
+    if weights is None:
+        return ensemble.std(axis=-1, ddof=1)
+    mean = ensemble @ weights
+    freedom = jnp.maximum(1 - (weights**2).sum(), jnp.finfo(ensemble.dtype).eps)
+    return jnp.sqrt((ensemble - mean[:, None]) ** 2 @ weights / freedom)

@@ -185,9 +185,11 @@ class Background(NamedTuple):
 class AbstractSolver(eqx.Module):
     """How an ensemble of forecasts is made to agree with the observations of one time.
 
-    To write one: (1) give `members`; (2) write `analyse`, a pure function of arrays with members
-    last, which draws all randomness from its key; (3) if it needs a climate or distances, return
-    from `prepare` a copy that holds what it found there. Solvers know no model.
+    To write one that remembers nothing, derive from `AbstractMemorylessSolver` instead. Otherwise:
+    (1) give `members`; (2) write `init` and `__call__`, pure functions of arrays with members last,
+    which draw all randomness from the key; (3) if members do not count alike, return what they
+    weigh from `weights`; (4) if it needs a climate or distances, return from `prepare` a copy that
+    holds what it found there. Solvers know no model.
     """
 
     members: eqx.AbstractVar[int]
@@ -202,7 +204,31 @@ class AbstractSolver(eqx.Module):
         return self
 
     @abstractmethod
+    def init(self, ensemble: Float[Array, "state member"]) -> Any:
+        """Return the memory before the first analysis, any pytree of arrays."""
+
+    @abstractmethod
+    def __call__(
+        self, ensemble: Float[Array, "state member"], observed: Observed, memory: Any, key: Array
+    ) -> tuple[Float[Array, "state member"], Any]:
+        """Return the ensemble of analyses, and the memory after it."""
+
+    def weights(self, memory: Any) -> Float[Array, "member"] | None:
+        """Return what each member counts for, adding up to 1; None where they count alike."""
+        return None
+
+
+class AbstractMemorylessSolver(AbstractSolver):
+    """A solver that is a function of the forecast and the observations alone: write `analyse`."""
+
+    @abstractmethod
     def analyse(
         self, ensemble: Float[Array, "state member"], observed: Observed, key: Array
     ) -> Float[Array, "state member"]:
         """Return the ensemble of analyses."""
+
+    def init(self, ensemble: Float[Array, "state member"]) -> Any:
+        return ()
+
+    def __call__(self, ensemble, observed, memory, key):
+        return self.analyse(ensemble, observed, key), memory

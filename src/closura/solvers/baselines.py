@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from closura.core.model import check_positive
-from closura.core.problem import AbstractSolver, Background, Observed
+from closura.core.problem import AbstractMemorylessSolver, Background, Observed
 
 
 class Climate(eqx.Module):
@@ -34,7 +34,7 @@ def measure_climate(background: Background, owner: str) -> Climate:
     return Climate(jnp.asarray(sample.mean(axis=1)), jnp.asarray(np.atleast_2d(np.cov(sample))))
 
 
-class AbstractStaticSolver(AbstractSolver):
+class AbstractStaticSolver(AbstractMemorylessSolver):
     """A solver of one state that knows the climate.
 
     To write one: (1) declare `members`, 1 always, and `climate`, None; (2) write `analyse`.

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-from closura.core.problem import AbstractSolver, Observed
+from closura.core.problem import AbstractMemorylessSolver, Observed
 from closura.solvers.transform import (
     is_neutral,
     mean_and_anomalies,
@@ -18,7 +18,7 @@ from closura.solvers.transform import (
 )
 
 
-class AbstractEnsembleSolver(AbstractSolver):
+class AbstractEnsembleSolver(AbstractMemorylessSolver):
     """An ensemble filter: an update, then relaxation, inflation and rotation of the anomalies.
 
     To write one: (1) declare the five settings; (2) write `update`. Inflation multiplies the
