@@ -20,8 +20,8 @@ from closura.experiment.loading import Experiment, load_experiment
 from closura.experiment.plan import plan
 from closura.experiment.provenance import provenance
 from closura.experiment.result import Result
-from closura.experiment.stages import Work, plain
 from closura.experiment.steps import Step, fingerprints
+from closura.experiment.work import Work, plain
 from closura.report import write_report
 
 RUNS = Path("runs")  # where run folders are made unless the user says otherwise
@@ -137,7 +137,8 @@ def _summarise(
 ) -> list[Check]:
     """Write what was expected beside what was found, and how it came about."""
     place, seconds = folder.path, folder.seconds(prints)
-    checks = check_all(place, experiment.settings.expect)
+    settings = experiment.settings
+    checks = check_all(place, settings.expect, experiment.kind.vocabulary(settings))
     write_json(place / "checks.json", [found._asdict() for found in checks])
     said = provenance(
         experiment.resolved(), command=command, seconds=seconds,

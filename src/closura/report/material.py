@@ -12,7 +12,7 @@ from closura.data.closures import load_closure
 from closura.data.pairs import load_pairs
 from closura.report.cast import Cast, cast_of
 from closura.report.predictions import Prediction, predict
-from closura.report.run_folder import RunFolder, absent, unreadable
+from closura.report.run_folder import RunFolder, unreadable
 
 LARGEST_SAMPLE = 4000  # instants: the bin means of a scatter are steady long before
 
@@ -71,7 +71,7 @@ class Material:
 
     def _pairs(self, name: str, most: int) -> Pairs | None:
         if not (self.run.path / name).exists():
-            self.run.missing[name] = absent(name)
+            self.run.missing.add(name)
             return None
         try:
             pairs = load_pairs(self.run.path / name)
