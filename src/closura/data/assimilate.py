@@ -10,7 +10,8 @@ import xarray as xr
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array
 
-from closura.core.assimilate import Cycles, run_cycles
+from closura.core.assimilate import run_cycles
+from closura.core.cycles import Cycles
 from closura.core.model import AbstractModel
 from closura.core.problem import AbstractSolver, Background, Observations
 from closura.core.rollout import member_keys, rollout, start_members
@@ -39,13 +40,15 @@ def assimilate(
 
     It holds ``forecast``, ``analysis``, ``increment``, ``forecast_spread``, ``analysis_spread``
     (of several variables: ``analysis_X`` and so on), ``innovation``, ``replaced`` (members drawn
-    anew) and, with a truth, ``forecast_rmse`` and ``analysis_rmse``. The attribute ``diverged``
-    is 1, and a warning says so, where the filter lost the truth (see `judge`).
+    anew) and, with a truth, ``forecast_rmse`` and ``analysis_rmse``. A solver that looks back adds
+    ``smoothed``, the state of each time after its last revision, with spread and error; one that
+    estimates errors of the model ``model_error``, added on arrival at each time. The attribute
+    ``diverged`` is 1, and a warning says so, where the filter lost the truth (see `judge`).
 
     Args:
         model: Any model, coupled ones too.
         observations: See `observe`, `read_observations`; their time counts from the start.
-        solver: An ensemble filter or a baseline.
+        solver: An ensemble filter, a smoother, a variational solver or a baseline.
         truth: The run that was observed, to score against; saved at the observations' times.
         climatology: A run for members to start from, and to measure static covariances on; the
             truth if None, else a free run of the model.
@@ -71,7 +74,10 @@ def assimilate(
     found = _as_dataset(model, observations, cycles, solver)
     _check_alive(found, solver)
     if truth is not None:
-        found = score(model, found, truth, forecast=cycles.forecast, analysis=cycles.analysis)
+        means = {"forecast": cycles.forecast, "analysis": cycles.analysis}
+        if cycles.smoothed is not None:
+            means["smoothed"] = cycles.smoothed[0]
+        found = score(model, found, truth, **means)
     return judge(found, model, observations, _unravel(model)(jnp.asarray(sample.mean(axis=1))))
 
 
@@ -177,7 +183,6 @@ def _check_operator(model: AbstractModel, observations: Observations) -> None:
 
 def _as_dataset(model, observations: Observations, cycles: Cycles, solver) -> xr.Dataset:
     """Return what happened by variable and time."""
-    unravel = _unravel(model)
     kinds = {
         "forecast": cycles.forecast,
         "analysis": cycles.analysis,
@@ -188,6 +193,31 @@ def _as_dataset(model, observations: Observations, cycles: Cycles, solver) -> xr
     if cycles.members is not None:
         before, after = (jnp.moveaxis(array, -1, 0) for array in cycles.members)
         kinds |= {"forecast": before, "analysis": after, "increment": after - before}
+    if cycles.smoothed is not None:
+        kinds |= dict(zip(("smoothed", "smoothed_spread"), cycles.smoothed, strict=True))
+    if cycles.model_error is not None:
+        kinds["model_error"] = cycles.model_error
+    arrays = _by_variable(model, kinds)
+    innovation = np.asarray(cycles.innovation)
+    arrays["innovation"] = (("time", "observation"), innovation)
+    arrays["innovation_rms"] = ("time", _root_mean_square(innovation))
+    arrays["replaced"] = ("time", np.asarray(cycles.replaced), {"long_name": "replaced members"})
+    attrs = {
+        "model": type(model).__name__,
+        "dt": float(model.dt),
+        "solver": type(solver).__name__,
+        "members": solver.members,
+        "kind": "analysis",
+    }
+    back = ("window", "shift", "lag")
+    attrs |= {name: getattr(solver, name) for name in back if hasattr(solver, name)}
+    time = ("time", observations.time, time_attributes(model))
+    return xr.Dataset(arrays, {"time": time}, attrs)
+
+
+def _by_variable(model: AbstractModel, kinds: dict[str, Array]) -> dict[str, tuple]:
+    """Return vectors (time, state) or (member, time, state) as arrays of each variable."""
+    unravel = _unravel(model)
     arrays: dict[str, tuple] = {}
     for kind, vectors in kinds.items():
         shape, dims = vectors.shape[:-1], ("member", "time")[2 - (vectors.ndim - 1) :]
@@ -201,19 +231,7 @@ def _as_dataset(model, observations: Observations, cycles: Cycles, solver) -> xr
                 "variable": variable.name,
             }
             arrays[name_of(model, kind, variable.name)] = ((*dims, *variable.dims), values, about)
-    innovation = np.asarray(cycles.innovation)
-    arrays["innovation"] = (("time", "observation"), innovation)
-    arrays["innovation_rms"] = ("time", _root_mean_square(innovation))
-    arrays["replaced"] = ("time", np.asarray(cycles.replaced), {"long_name": "replaced members"})
-    attrs = {
-        "model": type(model).__name__,
-        "dt": float(model.dt),
-        "solver": type(solver).__name__,
-        "members": solver.members,
-        "kind": "analysis",
-    }
-    time = ("time", observations.time, time_attributes(model))
-    return xr.Dataset(arrays, {"time": time}, attrs)
+    return arrays
 
 
 def _root_mean_square(values: np.ndarray) -> np.ndarray:

@@ -22,7 +22,7 @@ def score(model: AbstractModel, found: xr.Dataset, truth: xr.Dataset, **means: A
         model: Whose variables are compared.
         found: What `assimilate` found.
         truth: Holds these variables at the same times.
-        means: ``forecast=`` and ``analysis=``, vectors (time, state).
+        means: ``forecast=``, ``analysis=`` and so on, vectors (time, state).
 
     Raises:
         ValueError: The truth is not saved at one of the times.

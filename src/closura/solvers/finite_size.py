@@ -59,7 +59,7 @@ def prior_inflation(
     """
     degrees = predicted.shape[-1] - 1
     squares, energy = _spectrum(predicted, departure)
-    mean_term, log_term = _hyperprior(squares, predicted.shape[-1], certainty)
+    mean_term, log_term = hyperprior(squares, predicted.shape[-1], certainty)
 
     def slope(u: Array) -> tuple[Array, Array]:
         """Return dJ/du and its derivative at inflation exp(u)."""
@@ -95,7 +95,7 @@ def _spectrum(predicted: Array, departure: Array) -> tuple[Array, Array]:
     return values, jnp.where(meant, projected**2 / jnp.where(meant, values, 1.0), 0.0)
 
 
-def _hyperprior(squares: Array, members: int, certainty: float | Array) -> tuple[Array, Array]:
+def hyperprior(squares: Array, members: int, certainty: float | Array) -> tuple[Array, Array]:
     """Return the weights of 1 / l^2 and of log l^2 in the dual cost.
 
     The mode of the prior inflation is moved toward 1 as far as observations do not constrain it:
