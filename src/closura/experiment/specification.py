@@ -1,7 +1,7 @@
 """What every experiment has, and the check of a document against the skeleton of its kind."""
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -10,7 +10,8 @@ from closura.registry import nearest
 if TYPE_CHECKING:
     from closura.experiment.kind import Kind
 
-RESERVED = ("price", "truth", "test", "reference", "figures", "climatology", "persistence")
+RESERVED = ("price", "truth", "test", "reference", "figures", "analyses",
+            "climatology", "persistence")  # fmt: skip
 Spec = str | dict[str, Any]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_\-]*$", max_length=60)]
@@ -115,7 +116,9 @@ def _keys_at(kind: type[BaseModel], place: Iterable[str]) -> list[str]:
         field = getattr(model, "model_fields", {}).get(part)
         if field is None:
             return list(Expectation.model_fields) if model is kind else _named(model)
-        model = field.annotation if isinstance(field.annotation, type) else Expectation
+        choices = get_args(field.annotation) or (field.annotation,)
+        sections = [c for c in choices if isinstance(c, type) and issubclass(c, BaseModel)]
+        model = sections[0] if sections else Expectation
     return _named(model)
 
 

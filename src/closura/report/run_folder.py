@@ -13,6 +13,7 @@ import yaml
 _LEARNING = {"offline.nc": "offline", "pairs.zarr": "pairs", "pairs_test.zarr": "pairs"}
 STAGE_OF = {
     "simulated": {"scores.nc": "online", "price.json": "price", **_LEARNING},
+    "assimilated": {"scores.nc": "scores", "pairs.zarr": "assimilate", "pairs_test.zarr": "truth"},
     "recorded": {"scores.nc": "online", "price.json": "price", **_LEARNING},
 }
 _ALWAYS = {"checks.json": "report"}  # the same in every kind

@@ -158,7 +158,7 @@ def _table(material: Material, variable: str, measures: Sequence[Measure]) -> Ta
     for measure, values in columns:
         best, alike = judged(values, measure, competitors)
         for name, row in rows.items():
-            cell = _cell(values.get(name), name == best, name in alike)
+            cell = cell_of(values.get(name), name == best, name in alike)
             if row.kind == "floor" and measure.source == "offline" and cell.text != NOTHING:
                 cell.text = f"±{written(values[name].value, 2)}"  # a standard error, not a score
             row.cells.append(cell)
@@ -189,7 +189,8 @@ def _row(material: Material, role: Role) -> Row:
     return row
 
 
-def _cell(value: Interval | None, best: bool, alike: bool) -> Cell:
+def cell_of(value: Interval | None, best: bool, alike: bool) -> Cell:
+    """Return a value as it is written, with the ends of its interval."""
     if value is None:
         return Cell()
     text = "whole lead" if value.value == np.inf else written(value.value)
@@ -207,7 +208,7 @@ def _add_truth(material: Material, rows: dict[str, Row], measures: list[Measure]
         return
     row = Row("truth", "truth", TRUTH_ROLE.colour)
     for measure in measures:
-        row.cells.append(_cell(value if measure.name == "lyapunov" else None, False, False))
+        row.cells.append(cell_of(value if measure.name == "lyapunov" else None, False, False))
     rows["truth"] = row
 
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from closura.report.table import Table
 
 PAGES = {
+    "assimilated": "closura.report.kinds.assimilated",
     "simulated": "closura.report.kinds.simulated",
     "recorded": "closura.report.kinds.recorded",
 }

@@ -1,0 +1,189 @@
+"""Twins: a truth that is known, observed badly, and a solver that has to find it again."""
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import xarray as xr
+from jaxtyping import Array
+
+from closura.core.couple import ClosuraWarning
+from closura.core.model import AbstractModel
+from closura.core.problem import AbstractSolver, Observations
+from closura.data.assimilate import assimilate
+from closura.data.border import from_dataset
+from closura.data.store import open_run
+from closura.metrics.ensemble import rank_histogram
+
+DEVIATIONS = np.linspace(-5.0, 5.0, 41)  # edges of the bins of innovations over what is expected
+MOST_VALUES = 2**28  # numbers of forecasts, analyses and increments of all members: 2 GB
+
+
+def read_twin(path: str | Path) -> xr.Dataset:
+    """Return a stored run whose first instant is time 0: the state before the first observation."""
+    with open_run(path) as run:
+        held = run.isel(member=0, drop=True).load()
+    return held.assign_coords(time=(held["time"] - held["time"][0]).assign_attrs(run["time"].attrs))
+
+
+def read_series(path: str | Path) -> xr.Dataset:
+    """Return how a solver did, as it was written."""
+    with xr.open_dataset(path, engine="netcdf4", decode_times=False) as found:
+        return found.load()
+
+
+def run_twin(
+    model: AbstractModel,
+    observations: Observations,
+    solver: AbstractSolver,
+    *,
+    truth: xr.Dataset,
+    climate: xr.Dataset,
+    start: float | None = None,
+    keep_members: bool = False,
+    key: Array,
+) -> xr.Dataset:
+    """Return what `assimilate` finds; its verdict is in the attributes and nothing warns.
+
+    Args:
+        model: The forecast model, coupled or not.
+        observations: What was seen of the truth.
+        solver: The solver.
+        truth: See `read_twin`; it begins at time 0.
+        climate: An independent run of the truth: members begin at instants of it, and static
+            covariances are measured on it.
+        start: Members begin around the truth instead, normally distributed with this share of the
+            climate's standard deviation.
+        keep_members: Whether forecasts keep their members.
+        key: Randomness of the start, the model and the solver.
+    """
+    spread, draw = jax.random.split(key) if start is not None else (key, key)
+    initial = None if start is None else _around(model, truth, climate, start, solver, spread)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ClosuraWarning)
+        return assimilate(
+            model, observations, solver, truth=truth, climatology=climate, initial=initial,
+            keep_members=keep_members, key=draw,
+        )  # fmt: skip
+
+
+def follow_twin(
+    model: AbstractModel,
+    observations: Observations,
+    solver: AbstractSolver,
+    *,
+    truth: xr.Dataset,
+    climate: xr.Dataset,
+    start: float | None = None,
+    skip: float = 0.0,
+    key: Array,
+) -> xr.Dataset:
+    """Return how an assimilation went, as a small Dataset by time; arguments as `run_twin`.
+
+    - ``forecast_rmse``, ``analysis_rmse``, ``climatology_rmse``: error over all variables, the
+      last that of the mean of `climate`.
+    - ``forecast_spread``, ``analysis_spread``: root mean square over all variables.
+    - ``innovation_rms``, ``innovation_expected``: the latter from spread and observation error.
+    - ``rank_histogram`` (rank): counts of the truth among the members of the forecast, after
+      `skip`; left out for one member, and where the members are too many to keep (the attribute
+      ``ranks`` then says so).
+    - ``innovation_density`` (deviation): of innovations in units of what is expected, after `skip`.
+    - ``diverged``, ``replaced``, ``observation_error``; the attribute ``warnings``.
+    """
+    refused = _why_no_ranks(truth, model, observations, solver)
+    found = run_twin(
+        model, observations, solver, truth=truth, climate=climate, start=start,
+        keep_members=not refused, key=key,
+    )  # fmt: skip
+    late = found["time"].values > skip
+    exact = truth.sel(time=found["time"].values, method="nearest").assign_coords(time=found["time"])
+    series = xr.Dataset(coords={"time": found["time"]})
+    for name in ("forecast_rmse", "analysis_rmse", "innovation_rms", "replaced"):
+        series[name] = found[name]
+    for kind in ("forecast_spread", "analysis_spread"):
+        series[kind] = ("time", np.sqrt(_mean_square(_fields(found, kind))))
+    mean = climate.mean("time")
+    departures = {v.name: exact[v.name] - mean[v.name] for v in model.variables}
+    series["climatology_rmse"] = ("time", np.sqrt(_mean_square(departures)))
+    _add_innovations(series, found, observations, late)
+    if not refused:
+        series["rank_histogram"] = _ranks(_fields(found, "forecast"), exact, late)
+    series["diverged"] = bool(found.attrs["diverged"])
+    series.attrs = {
+        "solver": type(solver).__name__, "members": solver.members, "skip": skip,
+        "warnings": list(found.attrs["warnings"]), "ranks": refused,
+    }  # fmt: skip
+    return series
+
+
+def _around(model, truth, climate, start: float, solver: AbstractSolver, key: Array) -> Any:
+    """Return states around the truth at time 0, members on the last axis."""
+    centre = from_dataset(model, truth, time=0)
+    deviations = {v.name: float(climate[v.name].std()) for v in model.variables}
+    keys = jax.random.split(key, len(model.variables))
+    drawn = {}
+    for variable, one in zip(model.variables, keys, strict=True):
+        middle = jnp.asarray(getattr(centre, variable.name))
+        noise = jax.random.normal(one, (*middle.shape, solver.members), middle.dtype)
+        drawn[variable.name] = middle[..., None] + start * deviations[variable.name] * noise
+    return type(centre)(**drawn)
+
+
+def _fields(found: xr.Dataset, kind: str) -> dict[str, xr.DataArray]:
+    """Return the fields of a kind, e.g. ``"forecast"``, by variable."""
+    return {
+        str(array.attrs["variable"]): array
+        for name, array in found.data_vars.items()
+        if "variable" in array.attrs and str(name) in (kind, f"{kind}_{array.attrs['variable']}")
+    }
+
+
+def _mean_square(fields: dict[str, xr.DataArray]) -> np.ndarray:
+    """Return the mean square over all points of all variables, by time."""
+    flat = [f.transpose("time", ...).values.reshape(f.sizes["time"], -1) for f in fields.values()]
+    return (np.concatenate(flat, axis=1) ** 2).mean(axis=1)
+
+
+def _add_innovations(
+    series: xr.Dataset, found: xr.Dataset, observations: Observations, late: np.ndarray
+) -> None:
+    """Add what innovations are expected to be, and their density in units of that."""
+    spread = {v: jnp.asarray(f.values) for v, f in _fields(found, "forecast_spread").items()}
+    # Points of a network are picked, not averaged: what is picked of the spread is their spread.
+    seen = np.asarray(jax.vmap(observations.operator)(spread))
+    variance = np.broadcast_to(observations.variance, seen.shape)
+    expected = np.sqrt(seen**2 + variance)
+    series["innovation_expected"] = ("time", np.sqrt((expected**2).mean(axis=1)))
+    series["observation_error"] = float(np.sqrt(variance.mean()))
+    ratio = (found["innovation"].values / expected)[late]
+    density, _ = np.histogram(ratio[np.isfinite(ratio)], DEVIATIONS, density=True)
+    centres = (DEVIATIONS[:-1] + DEVIATIONS[1:]) / 2
+    series["innovation_density"] = ("deviation", density)
+    series["deviation"] = ("deviation", centres)
+
+
+def _ranks(
+    forecast: dict[str, xr.DataArray], exact: xr.Dataset, late: np.ndarray
+) -> tuple[str, np.ndarray]:
+    """Return the counts of every rank, over all variables, points and late times."""
+    counts = [
+        np.asarray(rank_histogram(field.isel(time=late), exact[name].isel(time=late), seed=0))
+        for name, field in forecast.items()
+    ]
+    return "rank", np.sum(counts, axis=0)
+
+
+def _why_no_ranks(
+    truth: xr.Dataset, model: AbstractModel, observations: Observations, solver: AbstractSolver
+) -> str:
+    """Return why the members are not kept for a rank histogram; nothing if they are."""
+    if solver.members < 2:
+        return "one member has no ranks"
+    state = sum(truth[v.name].isel(time=0).size for v in model.variables)
+    values = 3 * state * solver.members * observations.sizes[0]
+    if values > MOST_VALUES:
+        return f"the {solver.members} members of every cycle are too many to keep"
+    return ""
