@@ -14,6 +14,7 @@ _LEARNING = {"offline.nc": "offline", "pairs.zarr": "pairs", "pairs_test.zarr": 
 STAGE_OF = {
     "simulated": {"scores.nc": "online", "price.json": "price", **_LEARNING},
     "recorded": {"scores.nc": "online", "price.json": "price", **_LEARNING},
+    "inferred": {"scores.nc": "score", "measured.nc": "measure"},
 }
 _ALWAYS = {"checks.json": "report"}  # the same in every kind
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 PAGES = {
     "simulated": "closura.report.kinds.simulated",
     "recorded": "closura.report.kinds.recorded",
+    "inferred": "closura.report.kinds.inferred",
 }
 
 
