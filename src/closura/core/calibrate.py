@@ -60,6 +60,11 @@ class Measurement(eqx.Module):
         """Number of statistics."""
         return self.values.shape[0]
 
+    @property
+    def seen(self) -> Array:
+        """Number of statistics that are not missing."""
+        return (self.root > 0).sum() if self.root.ndim == 1 else jnp.asarray(self.size)
+
     def whiten(self, departures: Float[Array, "statistic *member"]) -> Array:
         """Return departures in units of the error: independent, of variance one."""
         if self.root.ndim == 1:

@@ -80,7 +80,7 @@ def settings_of(made: type) -> dict[str, inspect.Parameter]:
     return {
         name: parameter
         for name, parameter in signature.parameters.items()
-        if parameter.kind not in gathering and name not in FILLED_BY_FIT
+        if parameter.kind not in gathering and not _is_filled(name, parameter)
     }
 
 
@@ -107,6 +107,11 @@ def foreign_sources(value: Any) -> dict[str, Path]:
         return {}
     file = getattr(sys.modules.get(made.__module__), "__file__", None)  # none in a notebook
     return {value: Path(file)} if file else {}
+
+
+def _is_filled(name: str, parameter: inspect.Parameter) -> bool:
+    """Return whether nobody writes an argument into an experiment: then it has a default."""
+    return name in FILLED_BY_FIT and parameter.default is not inspect.Parameter.empty
 
 
 def _name_and_settings(kind: str, spec: Any, path: str) -> tuple[str, dict[str, Any]]:

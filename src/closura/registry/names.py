@@ -49,8 +49,13 @@ REGISTRY: dict[str, dict[str, str]] = {
         "Uniform": "closura.core.prior:Uniform",
         "TruncatedNormal": "closura.core.prior:TruncatedNormal",
     },
-    "calibrators": {},
-    "simulators": {},
+    "calibrators": {
+        "EKI": "closura.solvers.kalman_inversion:EKI",
+        "ETKI": "closura.solvers.kalman_inversion:ETKI",
+    },
+    "simulators": {
+        "TimeMeans": "closura.core.time_means:TimeMeans",
+    },
 }
 
 # What a class must derive from to stand under a kind.

@@ -11,6 +11,7 @@ from closura.core.learner import Pairs
 from closura.data.closures import load_closure
 from closura.data.pairs import load_pairs
 from closura.report.cast import Cast, cast_of
+from closura.report.posteriors import Posteriors, posteriors_of
 from closura.report.predictions import Prediction, predict
 from closura.report.run_folder import RunFolder, unreadable
 
@@ -63,6 +64,11 @@ class Material:
     def on_held_out(self) -> Mapping[str, Prediction]:
         """What every closure says about the held-out pairs."""
         return self._predictions(self.held_out)
+
+    @cached_property
+    def posteriors(self) -> Posteriors:
+        """What calibrators found, of an inference."""
+        return posteriors_of(self.run)
 
     def remarks(self) -> str:
         """Say in one line which closures a figure leaves out, and why."""

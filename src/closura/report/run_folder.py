@@ -15,6 +15,7 @@ STAGE_OF = {
     "simulated": {"scores.nc": "online", "price.json": "price", **_LEARNING},
     "assimilated": {"scores.nc": "scores", "pairs.zarr": "assimilate", "pairs_test.zarr": "truth"},
     "recorded": {"scores.nc": "online", "price.json": "price", **_LEARNING},
+    "inferred": {"scores.nc": "score", "measured.nc": "measure"},
 }
 _ALWAYS = {"checks.json": "report"}  # the same in every kind
 

@@ -9,6 +9,7 @@ from closura.registry import nearest
 # The first that recognises a document has it, and the last takes any.
 KINDS = {
     "assimilated": "closura.experiment.kinds.assimilated",
+    "inferred": "closura.experiment.kinds.inferred",
     "recorded": "closura.experiment.kinds.recorded",
     "simulated": "closura.experiment.kinds.simulated",
 }

@@ -16,6 +16,7 @@ PAGES = {
     "assimilated": "closura.report.kinds.assimilated",
     "simulated": "closura.report.kinds.simulated",
     "recorded": "closura.report.kinds.recorded",
+    "inferred": "closura.report.kinds.inferred",
 }
 
 
