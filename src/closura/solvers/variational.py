@@ -21,7 +21,7 @@ from closura.core.windows import AbstractWindowSolver, Revised, Window
 DENSE = 512  # numbers in the control up to which the matrix of an increment is formed and solved
 SEARCH = 50  # iterations of conjugate gradients beyond that, unless `inner` says otherwise
 HALVINGS = 6  # of a step that does not lower the cost, before it is given up
-NEGLIGIBLE = 1e-12  # share of the largest variance below which a direction counts as none
+NEGLIGIBLE = 1e-12  # share of the largest variance, or of the mean square, that is rounding
 
 Departures = Callable[[Array], Array]
 
@@ -197,7 +197,7 @@ def _root_of_covariance(sample: np.ndarray) -> np.ndarray:
     size, count = sample.shape
     anomalies = (sample - sample.mean(axis=1, keepdims=True)) / np.sqrt(max(count - 1, 1))
     largest = float(np.max(np.sum(anomalies**2, axis=1)))
-    if count < 2 or not 0 < largest < np.inf:
+    if count < 2 or not NEGLIGIBLE * np.mean(sample**2) < largest < np.inf:
         raise ValueError(
             f"FourDVar: the covariance of the climatology ({count} states) has the largest "
             f"variance {largest:g}; wanted is a positive, finite one. Give a longer climatology."
