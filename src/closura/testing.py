@@ -19,6 +19,7 @@ from closura.core.learner import AbstractLearner, Pairs
 from closura.core.model import AbstractModel, AbstractODE, Snapshot
 from closura.core.problem import AbstractSolver, Background, Observed
 from closura.core.rollout import member_keys, rollout, start_members
+from closura.core.windows import AbstractWindowSolver, Window
 
 STEPS = 6
 
@@ -122,7 +123,8 @@ def check_solver(solver: AbstractSolver, *, key: jax.Array | None = None) -> Non
 
     The analysis keeps shape and dtype and depends on nothing but its arguments; what is missing
     has no effect; observations that say nothing leave the mean of the members (for a solver that
-    ignores them: the mean it always returns); perfect ones are met where they are.
+    ignores them: the mean it always returns); perfect ones are met where they are. A solver of
+    windows is tried on one time, and on a window in which the ring turns.
 
     Args:
         solver: The solver to try, before it is prepared; with as many members as it likes.
@@ -139,7 +141,7 @@ def check_solver(solver: AbstractSolver, *, key: jax.Array | None = None) -> Non
     memory = solver.init(ensemble)
     values = jnp.array([0.5, -0.4, 0.2], ensemble.dtype)
 
-    def analyse(weight: float) -> jax.Array:
+    def analyse(weight: float, ensemble: jax.Array = ensemble) -> jax.Array:
         weights = jnp.full(3, weight, ensemble.dtype)
         seeing = Observed(values, weights, lambda x: x[seen])
         return solver(ensemble, seeing, memory, key)[0]
@@ -149,15 +151,38 @@ def check_solver(solver: AbstractSolver, *, key: jax.Array | None = None) -> Non
     _require(_same(plain, analyse(1.0)), "the same analysis twice differs.")
     if _same(blind, sharp):
         return  # it sees nothing, by design
-    elsewhere = solver(ensemble + 1, _blind(seen), memory, key)[0]
+    elsewhere = analyse(0.0, ensemble + 1)
     if not _same(elsewhere, blind):  # it starts from the forecast, not from the climate
         _require_close(ensemble.mean(-1), blind.mean(-1), "no information moves the mean")
     reached = float(jnp.max(jnp.abs(sharp.mean(-1)[seen] - values)))
     _require(reached < 0.02, f"perfect observations are missed by {reached:.3g}.")
+    if isinstance(solver, AbstractWindowSolver):
+        _check_window(solver, ensemble, seen, values, key)
 
 
-def _blind(seen: np.ndarray) -> Observed:
-    return Observed(jnp.zeros(len(seen)), jnp.zeros(len(seen)), lambda state: state[seen])
+def _check_window(
+    solver: AbstractWindowSolver, ensemble: jax.Array, seen: np.ndarray, values: jax.Array, key: Any
+) -> None:
+    """Try a window of three times, between which everything moves on by one place."""
+
+    def carry(vectors: jax.Array, errors: Any = None) -> jax.Array:
+        states = [vectors]
+        for error in (0.0, 0.0, 0.0) if errors is None else errors:
+            states.append(jnp.roll(states[-1], 1, axis=0) + error)
+        return jnp.stack(states[1:])
+
+    def revise(weight: float) -> tuple[jax.Array, jax.Array]:
+        errors = jnp.zeros((3, *ensemble.shape)) if solver.estimates_model_error else None
+        first = values[None], jnp.full((1, 3), weight), lambda x: x[seen]
+        window = Window(*first, carry, carry(ensemble), jnp.ones(3), errors)
+        begin, _, found = solver.revise(ensemble, window, solver.init(ensemble), key)
+        return begin, carry(begin, found)[-1]
+
+    blind, (begin, end) = revise(0.0)[0], revise(1e3)
+    _require(_layout(begin) == _layout(ensemble), "a window changes shape or dtype.")
+    _require_close(ensemble.mean(-1), blind.mean(-1), "an empty window moves the mean")
+    reached = float(jnp.max(jnp.abs(end.mean(-1)[seen] - values)))
+    _require(reached < 0.02, f"perfect observations at a window's end are missed by {reached:.3g}.")
 
 
 def _require(condition: bool, message: str) -> None:

@@ -51,6 +51,15 @@ class _Carry(NamedTuple):
     dead: Array
 
 
+class _Trip(NamedTuple):
+    """Where an ensemble began, where it was later, what it saw, and who survived."""
+
+    begin: Snapshot
+    later: Snapshot
+    states: Array
+    alive: Array
+
+
 class _Journey(eqx.Module):
     """How ensembles get from the beginning of a window through its times."""
 
@@ -73,13 +82,12 @@ class _Journey(eqx.Module):
                 snapshot = add_vectors(self.model, snapshot, unravel, error)
             return snapshot, vectors_of(self.model, snapshot)
 
-        first, second = (
-            jax.tree.map(lambda row: row[piece], (gaps, errors))
-            for piece in (slice(stop), slice(stop, None))
-        )
+        if stop == 0:
+            return snapshot, lax.scan(leg, snapshot, (gaps, errors))[1]
+        first = jax.tree.map(lambda row: row[:stop], (gaps, errors))
+        second = jax.tree.map(lambda row: row[stop:], (gaps, errors))
         there, before = lax.scan(leg, snapshot, first)
-        after = lax.scan(leg, there, second)[1]
-        return there, jnp.concatenate([before, after])
+        return there, jnp.concatenate([before, lax.scan(leg, there, second)[1]])
 
     def _advance(self, snapshot: Snapshot, gap: Array) -> Snapshot:
         """Return the snapshot `gap` steps later; the trip count is fixed, so vjp goes through."""
@@ -252,17 +260,23 @@ def _launch(
 ) -> tuple[Snapshot, Snapshot, Array, Array]:
     """Return the beginning with its dead members replaced, what follows, and how many died."""
 
-    def go(begin: Snapshot) -> tuple[Snapshot, Snapshot, Array]:
-        return begin, *journey.through(begin, gaps, errors, stop)
+    def attempt(trip: _Trip, again: Array) -> tuple[_Trip, None]:
+        def go(trip: _Trip) -> _Trip:
+            unravel = unraveller(journey.model, begin)
+            start = replace_members(journey.model, begin, unravel, trip.alive, key)
+            later, states = journey.through(start, gaps, errors, stop)
+            alive = jnp.where(again, trip.alive, living(start) & finite_members(states))
+            return _Trip(start, later, states, alive)
 
-    trip = go(begin)
-    alive = living(begin) & finite_members(trip[2])
+        wanted = ~again | some_dead(trip.alive)
+        return lax.cond(wanted, go, lambda trip: trip, trip), None
 
-    def again(trip: Any) -> Any:
-        unravel = unraveller(journey.model, begin)
-        return go(replace_members(journey.model, begin, unravel, alive, key))
-
-    return *lax.cond(some_dead(alive), again, lambda same: same, trip), count_dead(alive)
+    vectors = vectors_of(journey.model, begin)
+    nowhere = jnp.zeros((len(gaps), *vectors.shape), vectors.dtype)
+    alive = jnp.ones(vectors.shape[-1], bool)
+    trips = jnp.array([False, True])  # the second one only where members died on the first
+    trip = lax.scan(attempt, _Trip(begin, begin, nowhere, alive), trips)[0]
+    return trip.begin, trip.later, trip.states, count_dead(trip.alive)
 
 
 def _record(

@@ -14,6 +14,7 @@ from closura.core.assimilate import run_cycles
 from closura.core.cycles import Cycles
 from closura.core.model import AbstractModel
 from closura.core.problem import AbstractSolver, Background, Observations
+from closura.core.windows import AbstractWindowSolver
 from closura.core.rollout import member_keys, rollout, start_members
 from closura.data.border import from_dataset, time_attributes
 from closura.data.observations import single
@@ -21,6 +22,7 @@ from closura.data.verdict import judge, name_of, score
 
 # Folded into the key that `assimilate` is given.
 MEMBERS, SOLVER, START, FREE = range(4)
+DERIVATIVES_TRIED = 5  # states of the climate at which an operator's derivative is looked at
 FREE_MEMBERS, FREE_STEPS, FREE_SAVES = 20, 1000, 20  # a free run: 400 states after 1000 steps
 
 
@@ -67,6 +69,8 @@ def assimilate(
     present = None if inputs is None else inputs.at(0)
     snapshot = start_members(model, keys, states=begin, inputs=present)
     _check_operator(model, observations)
+    if isinstance(solver, AbstractWindowSolver) and solver.differentiates:
+        _check_derivative(model, observations, sample, type(solver).__name__)
     cycles, _ = run_cycles(
         model, snapshot, observations, solver, keys=keys, inputs=inputs,
         key=jax.random.fold_in(key, SOLVER), keep_members=keep_members,
@@ -178,6 +182,32 @@ def _check_operator(model: AbstractModel, observations: Observations) -> None:
         raise ValueError(
             f"the operator returns shape {seen.shape} and there are {observations.sizes[1]} "
             "observations at a time; one number each is wanted."
+        )
+
+
+def _check_derivative(
+    model: AbstractModel, observations: Observations, sample: np.ndarray, owner: str
+) -> None:
+    """Raise where what is observed has no derivative: along a random line it does not change."""
+    unravel = _unravel(model)
+    states = jnp.asarray(sample[:, : DERIVATIVES_TRIED])
+    line = jax.random.normal(jax.random.key(0), states.shape, states.dtype)
+
+    def observe(vector: Array) -> Array:
+        return observations.operator(unravel(vector))
+
+    remedy = f"{owner} needs a smooth operator; use IEnKS, which needs none."
+    try:
+        along = jax.vmap(lambda x, d: jax.jvp(observe, (x,), (d,))[1], -1, -1)(states, line)
+    except (TypeError, ValueError, NotImplementedError) as error:
+        raise ValueError(f"the operator has no derivative in JAX; {remedy}") from error
+    if along.dtype == jax.dtypes.float0:
+        raise ValueError(f"the operator returns whole numbers; {remedy}")
+    flat = np.asarray(~jnp.isfinite(along).all(axis=-1) | (along == 0).all(axis=-1))
+    if flat.any():
+        raise ValueError(
+            f"the derivative of observation {int(np.argmax(flat))} is zero or not finite at "
+            f"{states.shape[1]} states of the climate; {remedy}"
         )
 
 

@@ -42,6 +42,9 @@ REGISTRY: dict[str, dict[str, str]] = {
         "SerialEnSRF": "closura.solvers.ensemble:SerialEnSRF",
         "EnKFN": "closura.solvers.finite_size:EnKFN",
         "LETKF": "closura.solvers.letkf:LETKF",
+        "EnKS": "closura.solvers.smoothers:EnKS",
+        "IEnKS": "closura.solvers.iterative:IEnKS",
+        "FourDVar": "closura.solvers.variational:FourDVar",
     },
     "priors": {
         "Normal": "closura.core.prior:Normal",

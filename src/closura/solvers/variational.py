@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Literal
 
 import equinox as eqx
 import jax
@@ -20,7 +21,7 @@ from closura.core.windows import AbstractWindowSolver, Revised, Window
 DENSE = 512  # numbers in the control up to which the matrix of an increment is formed and solved
 SEARCH = 50  # iterations of conjugate gradients beyond that, unless `inner` says otherwise
 HALVINGS = 6  # of a step that does not lower the cost, before it is given up
-NEGLIGIBLE = 1e-12  # share of the largest variance below which a direction counts as none
+NEGLIGIBLE = 1e-12  # share of the largest variance, or of the mean square, that is rounding
 
 Departures = Callable[[Array], Array]
 
@@ -29,13 +30,15 @@ class FourDVar(AbstractWindowSolver):
     """Incremental 4D-Var: Gauss-Newton on the state at the window's beginning, by autodiff.
 
     Minimises half the squares of w and of all departures in units of their errors, where the
-    state is the background + B^{1/2} w and B is a fixed share of the climate's covariance. Each
+    state is the background + B^{1/2} w and B is `scale` times a covariance that never changes. Each
     outer iteration makes the model linear along the trajectory; a step that does not lower the
     cost is halved, up to six times, then not taken. With `model_error` (weak constraint) the
     control also holds an error of the model on arrival at each time of the window.
 
     Args:
-        scale: Background covariance over the covariance of the climate (xB in DAPPER).
+        scale: Factor on the background covariance (xB in DAPPER).
+        covariance: ``"climate"``: that of the climate, as in `ThreeDVar`; ``"identity"``: every
+            number of the state on its own, with variance `scale` [squared units of the state].
         window: Times of observation in a window (Lag in DAPPER).
         shift: Times by which the window moves on.
         multiple: Whether an observation counts, in parts, in every window that holds it.
@@ -53,6 +56,7 @@ class FourDVar(AbstractWindowSolver):
     """
 
     scale: float | Array = 0.02
+    covariance: Literal["climate", "identity"] = eqx.field(static=True, default="climate")
     window: int = eqx.field(static=True, default=1)
     shift: int = eqx.field(static=True, default=1)
     multiple: bool = eqx.field(static=True, default=False)
@@ -67,6 +71,10 @@ class FourDVar(AbstractWindowSolver):
         for name in ("scale", "model_error"):
             if isinstance(value := getattr(self, name), int | float):
                 check_positive("FourDVar", **{name: value})
+        if self.covariance not in ("climate", "identity"):
+            raise ValueError(
+                f"FourDVar: covariance is {self.covariance!r}; it must be 'climate' or 'identity'."
+            )
         for name in ("outer", "inner"):
             if (value := getattr(self, name)) is not None and value < 1:
                 raise ValueError(f"FourDVar: {name} is {value}; it must be 1 or more.")
@@ -80,15 +88,12 @@ class FourDVar(AbstractWindowSolver):
         return True
 
     def prepare(self, background: Background) -> "FourDVar":
+        if self.covariance == "identity":
+            return self
         return replace(self, root=jnp.asarray(_root_of_covariance(background.sample)))
 
     def revise(self, ensemble, window, memory, key):
-        if self.root is None:
-            raise ValueError(
-                "FourDVar: call prepare(background) first; assimilate does so itself."
-            )
-        size = self.root.shape[1]
-        start: dict[str, Array] = {"state": jnp.zeros(size, ensemble.dtype)}
+        start: dict[str, Array] = {"state": self._no_change(ensemble)}
         if self.model_error is not None:
             start["error"] = jnp.zeros(window.forecast.shape[:2], ensemble.dtype)
         control, unravel = ravel_pytree(start)
@@ -102,9 +107,20 @@ class FourDVar(AbstractWindowSolver):
         state, errors = place(self._minimise(departures, control))
         return Revised(state, memory, errors)
 
+    def _no_change(self, ensemble: Array) -> Array:
+        """Return the control that leaves the state as it is."""
+        if self.covariance == "identity":
+            return jnp.zeros_like(ensemble[:, 0])
+        if self.root is None:
+            raise ValueError(
+                "FourDVar: call prepare(background) first; assimilate does so itself."
+            )
+        return jnp.zeros(self.root.shape[1], ensemble.dtype)
+
     def _place(self, ensemble: Array, window: Window, control: dict[str, Array]):
         """Return the state at the beginning and the model's errors that a control stands for."""
-        state = ensemble + (jnp.sqrt(self.scale) * (self.root @ control["state"]))[:, None]
+        change = control["state"] if self.root is None else self.root @ control["state"]
+        state = ensemble + (jnp.sqrt(self.scale) * change)[:, None]
         if self.model_error is None or window.errors is None:
             return state, None
         deviation = self.model_error * jnp.sqrt(window.lengths)[:, None]
@@ -115,8 +131,8 @@ class FourDVar(AbstractWindowSolver):
 
         def step(carry: tuple[Array, Array]) -> tuple[Array, Array]:
             control, _ = carry
-            move = _increment(departures, control, self.inner)
-            taken = _longest_descent(departures, control, move) * move
+            move = find_increment(departures, control, self.inner)
+            taken = find_share(departures, control, move) * move
             return control + taken, jnp.mean(taken**2) < self.tolerance
 
         def maybe(carry: tuple[Array, Array], _: None) -> tuple[tuple[Array, Array], None]:
@@ -131,7 +147,7 @@ def cost(departures: Departures, control: Array) -> Array:
     return (control @ control + (seen := departures(control)) @ seen) / 2
 
 
-def _increment(departures: Departures, control: Array, inner: int | None) -> Array:
+def find_increment(departures: Departures, control: Array, inner: int | None) -> Array:
     """Return the minimum of the cost with the departures made linear, as a step from here."""
     seen, push = jax.linearize(departures, control)
     transposed = jax.linear_transpose(push, control)
@@ -153,7 +169,7 @@ def _increment(departures: Departures, control: Array, inner: int | None) -> Arr
     )[0]
 
 
-def _longest_descent(departures: Departures, control: Array, move: Array) -> Array:
+def find_share(departures: Departures, control: Array, move: Array) -> Array:
     """Return the first of 1, 1/2, 1/4 ... of a step that lowers the cost; 0 if none does."""
     here = cost(departures, control)
 
@@ -181,7 +197,7 @@ def _root_of_covariance(sample: np.ndarray) -> np.ndarray:
     size, count = sample.shape
     anomalies = (sample - sample.mean(axis=1, keepdims=True)) / np.sqrt(max(count - 1, 1))
     largest = float(np.max(np.sum(anomalies**2, axis=1)))
-    if count < 2 or not 0 < largest < np.inf:
+    if count < 2 or not NEGLIGIBLE * np.mean(sample**2) < largest < np.inf:
         raise ValueError(
             f"FourDVar: the covariance of the climatology ({count} states) has the largest "
             f"variance {largest:g}; wanted is a positive, finite one. Give a longer climatology."
