@@ -200,6 +200,7 @@ def _vocabulary(settings: AssimilatedExperiment) -> Vocabulary:
         scores={"scores.nc": ANALYSIS_SCORES},
         along="solver",
         defaults={"model": NO_CLOSURE},
+        verdict="diverged",
         priced=False,
     )
 
