@@ -55,8 +55,7 @@ def assimilate(
         key: Randomness of the start, the model and the solver.
 
     Raises:
-        ValueError: Times, shapes or names do not fit.
-        DeadEnsemble: No member is finite any more; a ValueError too.
+        ValueError: Times, shapes or names do not fit; or every member is dead (`DeadEnsemble`).
     """
     sample, states = _climate(model, climatology if climatology is not None else truth, key)
     solver = solver.prepare(_background(model, observations, sample))

@@ -18,6 +18,7 @@ from closura.data.border import from_dataset
 from closura.data.store import open_run
 from closura.data.verdict import DeadEnsemble
 from closura.metrics.ensemble import rank_histogram
+from closura.solvers.baselines import Climatology
 
 DEVIATIONS = np.linspace(-5.0, 5.0, 41)  # edges of the bins of innovations over what is expected
 CENTRES = (DEVIATIONS[:-1] + DEVIATIONS[1:]) / 2
@@ -133,7 +134,10 @@ def _course(
     _add_innovations(series, found, observations, late)
     if not series.attrs["ranks"]:
         series["rank_histogram"] = _ranks(_fields(found, "forecast"), exact, late)
-    series["diverged"] = bool(found.attrs["diverged"])
+    climatology = series.attrs["solver"] == Climatology.__name__  # it has no truth to lose
+    series["diverged"] = bool(found.attrs["diverged"]) and not climatology
+    if climatology:
+        return series.assign_attrs(warnings=[])
     return series.assign_attrs(warnings=list(found.attrs["warnings"]))
 
 

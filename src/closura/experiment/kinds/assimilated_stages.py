@@ -26,6 +26,7 @@ from closura.experiment.work import Work, plain, write_dataset
 from closura.registry import build
 
 COUPLING = HELD_OUT  # what the truth shows that the coarse model lacks: closures are held to it
+FIRST = "test_0"  # the scored truth along which it is recorded
 INCREMENTS = "assimilate/increments"
 
 
@@ -63,7 +64,7 @@ def simulate_truth(work: Work, name: str, duration: float) -> None:
     """Run the truth; its first instant is the state before the first observation."""
     settings, coarse = _settings(work.experiment), work.experiment.model("coarse")
     variables = tuple(variable.name for variable in coarse.variables)
-    wanted = name == "test_0" and lacks_a_coupling(work.experiment)
+    wanted = name == FIRST and lacks_a_coupling(work.experiment)
     simulate(
         work.experiment.model("truth"),
         duration=duration + settings.observe.every,
@@ -79,7 +80,7 @@ def simulate_truth(work: Work, name: str, duration: float) -> None:
 def record_coupling(work: Work) -> None:
     """Record what the coarse model lacks along the first scored truth: nobody learns from it."""
     truth, coarse = (work.experiment.model(name) for name in ("truth", "coarse"))
-    with open_run(work.folder / "test_0.zarr") as run:
+    with open_run(work.folder / f"{FIRST}.zarr") as run:
         pairs = diagnose(run, truth=truth, coarse=coarse, target="coupling")
         save_pairs(work.folder / COUPLING, pairs)
 
