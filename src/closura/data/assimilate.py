@@ -18,7 +18,7 @@ from closura.core.windows import AbstractWindowSolver
 from closura.core.rollout import member_keys, rollout, start_members
 from closura.data.border import from_dataset, time_attributes
 from closura.data.observations import single
-from closura.data.verdict import judge, name_of, score
+from closura.data.verdict import DeadEnsemble, judge, name_of, score
 
 # Folded into the key that `assimilate` is given.
 MEMBERS, SOLVER, START, FREE = range(4)
@@ -60,7 +60,7 @@ def assimilate(
         key: Randomness of the start, the model and the solver.
 
     Raises:
-        ValueError: Times, shapes or names do not fit, or every member is dead.
+        ValueError: Times, shapes or names do not fit; or every member is dead (`DeadEnsemble`).
     """
     sample, states = _climate(model, climatology if climatology is not None else truth, key)
     solver = solver.prepare(_background(model, observations, sample))
@@ -275,7 +275,7 @@ def _check_alive(found: xr.Dataset, solver: AbstractSolver) -> None:
     gone = found["replaced"].values >= solver.members
     if gone.any():
         time = float(found["time"].values[int(np.argmax(gone))])
-        raise ValueError(
+        raise DeadEnsemble(
             f"every member is dead (not finite) at time {time:g}: the model blew up, or the "
             "analysis did. Shorten dt, use a smaller inflation, or larger observation errors."
         )

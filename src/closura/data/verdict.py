@@ -15,6 +15,10 @@ UNAWARE = 4.0  # times the error that the spread leads one to expect: the filter
 NO_BETTER = 1.05  # times the error of the climate, itself known to a few per cent
 
 
+class DeadEnsemble(ValueError):
+    """No member of an ensemble is finite any more: there is nothing to go on from."""
+
+
 def score(model: AbstractModel, found: xr.Dataset, truth: xr.Dataset, **means: Any) -> xr.Dataset:
     """Return the Dataset with the errors against a truth, and the limit that the climate sets.
 

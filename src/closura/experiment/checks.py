@@ -140,7 +140,14 @@ class Results:
         coordinates = _rejoined(path[1:])
         if self.vocabulary.along in array.dims:
             coordinates = [name, *coordinates]
-        return _select(array, coordinates, self.vocabulary.defaults, file)
+        found = _select(array, coordinates, self.vocabulary.defaults, file)
+        verdict = scores.get(self.vocabulary.verdict)
+        if verdict is not None and isinstance(found, float) and math.isnan(found):
+            named = [c for c in coordinates if any(_position(verdict, d, c) is not None
+                     for d in verdict.dims)]  # fmt: skip
+            if _select(verdict, named, self.vocabulary.defaults, file):
+                raise ValueError(f"{' with '.join(named)}: {self.vocabulary.verdict}")
+        return found
 
 
 def _select(array: Any, coordinates: list[str], defaults: Mapping[str, str], file: str) -> Any:

@@ -23,6 +23,7 @@ from closura.experiment.result import Result
 from closura.experiment.steps import Step, fingerprints
 from closura.experiment.work import Work, plain
 from closura.report import write_report
+from closura.report.run_folder import read_run_folder
 
 RUNS = Path("runs")  # where run folders are made unless the user says otherwise
 KEPT_EVENTS = ("train", "evaluate", "fit")
@@ -69,6 +70,18 @@ def run_experiment(
         failed = [found for found in result.checks if not found.passed]
         raise AssertionError(f"{len(failed)} of {len(result.checks)} numbers are not as expected.")
     return result
+
+
+def report_again(folder: str | Path) -> Path:
+    """Write the report of a run again, in the precision of the run, and return its path.
+
+    Raises:
+        FileNotFoundError: It is no run folder.
+    """
+    path = Path(folder)
+    double = read_run_folder(path).experiment.get("precision", "double") == "double"
+    with jax_settings({"jax_enable_x64": double}):
+        return write_report(path)
 
 
 @contextmanager

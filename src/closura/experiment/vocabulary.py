@@ -23,6 +23,7 @@ class Vocabulary:
         scores: Names of the scores by file; the file that is asked first comes first.
         along: Dimension of the scores that the first word of a path is a coordinate of.
         defaults: Coordinate along other dimensions where a path chooses none.
+        verdict: Score that is true where there is no other: the word for it is then what is found.
         priced: Whether paths may begin with ``price``.
     """
 
@@ -31,6 +32,7 @@ class Vocabulary:
     scores: Mapping[str, tuple[str, ...]]
     along: str = "model"
     defaults: Mapping[str, str] = field(default_factory=dict)
+    verdict: str = ""
     priced: bool = True
 
     @property

@@ -45,7 +45,8 @@ def _tidy(document: Document, source: str) -> Document:
             f"{source}: there is '{found}' and no '{wanted}'. Learners learn from increments: add "
             f"{wanted}, e.g. {_EXAMPLES[wanted]}, or remove {found}."
         )
-    return document
+    left_out = ("coarse", "learners", "increments")  # null says the same as nothing
+    return {k: v for k, v in document.items() if v is not None or k not in left_out}
 
 
 _EXAMPLES = {
@@ -139,14 +140,16 @@ def _truths(work: Work, settings: AssimilatedExperiment) -> list[Step]:
     if settings.increments is not None:
         length = settings.increments.duration
         lengths |= {f"training_{twin}": length for twin in range(settings.seeds)}
+    coupled = stages.lacks_a_coupling(work.experiment)
     found = [
-        Step(f"truth/{name}", "truth", base | {"duration": length}, (), (f"{name}.zarr",),
-             partial(stages.simulate_truth, work, name, length))
+        Step(f"truth/{name}", "truth",
+             base | {"duration": length, "tendencies": coupled and name == stages.FIRST}, (),
+             (f"{name}.zarr",), partial(stages.simulate_truth, work, name, length))
         for name, length in lengths.items()
     ]  # fmt: skip
-    if stages.lacks_a_coupling(work.experiment):
+    if coupled:
         make = partial(stages.record_coupling, work)
-        found.append(Step("truth/coupling", "truth", base, ("truth/test_0",),
+        found.append(Step("truth/coupling", "truth", base, (f"truth/{stages.FIRST}",),
                           (stages.COUPLING,), make))  # fmt: skip
     return found
 
@@ -200,6 +203,7 @@ def _vocabulary(settings: AssimilatedExperiment) -> Vocabulary:
         scores={"scores.nc": ANALYSIS_SCORES},
         along="solver",
         defaults={"model": NO_CLOSURE},
+        verdict="diverged",
         priced=False,
     )
 

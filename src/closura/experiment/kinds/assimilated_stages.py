@@ -1,12 +1,13 @@
 """What each stage of an experiment with assimilation does."""
 
+import functools
+import operator
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, cast
 
 import jax
 
-from closura.core.closure import Sum
 from closura.core.couple import couple
 from closura.core.model import AbstractODE
 from closura.core.progress import listen, report
@@ -17,7 +18,7 @@ from closura.data.simulate import simulate
 from closura.data.store import open_run
 from closura.evaluation.analyses import gather_twins, score_analyses
 from closura.evaluation.scores import NO_CLOSURE
-from closura.evaluation.twins import follow_twin, read_series, read_twin, run_twin
+from closura.evaluation.twins import Twin, follow_twin, read_series, read_truth, run_twin
 from closura.experiment.kinds.assimilated_settings import AssimilatedExperiment, Increments
 from closura.experiment.kinds.pairs import HELD_OUT, TRAINING, keep_closure
 from closura.experiment.loading import Experiment
@@ -25,6 +26,7 @@ from closura.experiment.work import Work, plain, write_dataset
 from closura.registry import build
 
 COUPLING = HELD_OUT  # what the truth shows that the coarse model lacks: closures are held to it
+FIRST = "test_0"  # the scored truth along which it is recorded
 INCREMENTS = "assimilate/increments"
 
 
@@ -62,7 +64,7 @@ def simulate_truth(work: Work, name: str, duration: float) -> None:
     """Run the truth; its first instant is the state before the first observation."""
     settings, coarse = _settings(work.experiment), work.experiment.model("coarse")
     variables = tuple(variable.name for variable in coarse.variables)
-    wanted = name == "test_0" and lacks_a_coupling(work.experiment)
+    wanted = name == FIRST and lacks_a_coupling(work.experiment)
     simulate(
         work.experiment.model("truth"),
         duration=duration + settings.observe.every,
@@ -78,7 +80,7 @@ def simulate_truth(work: Work, name: str, duration: float) -> None:
 def record_coupling(work: Work) -> None:
     """Record what the coarse model lacks along the first scored truth: nobody learns from it."""
     truth, coarse = (work.experiment.model(name) for name in ("truth", "coarse"))
-    with open_run(work.folder / "test_0.zarr") as run:
+    with open_run(work.folder / f"{FIRST}.zarr") as run:
         pairs = diagnose(run, truth=truth, coarse=coarse, target="coupling")
         save_pairs(work.folder / COUPLING, pairs)
 
@@ -92,10 +94,12 @@ def assimilate_with(work: Work, name: str, learner: str | None) -> None:
         if learner is not None:
             model = couple(model, work.closures(twin)[learner])
         report("evaluate", model=learner or NO_CLOSURE, what=f"{name}, twin {twin}")
-        arguments = _twin(work, "test", twin)
         series.append(
             follow_twin(
-                model, solver=solver(settings, name), skip=settings.assimilate.skip, **arguments
+                model,
+                solver(settings, name),
+                _twin(work, "test", twin),
+                skip=settings.assimilate.skip,
             )
         )
     path = work.folder / series_file(name, learner or NO_CLOSURE)
@@ -126,8 +130,7 @@ def learn_in_rounds(work: Work, name: str, twin: int) -> None:
             closure = work.learner(name, twin).fit(pairs, key=jax.random.fold_in(key, number))
         learned.append(closure)
         model = couple(model, closure)
-    closure = learned[0] if len(learned) == 1 else Sum(tuple(learned))
-    keep_closure(work, name, twin, closure, history)
+    keep_closure(work, name, twin, functools.reduce(operator.add, learned), history)
 
 
 def score(work: Work) -> None:
@@ -147,23 +150,21 @@ def _increments_of(work: Work, model: Any, number: int, twin: int) -> Any:
     """Return the increments of a round's solver as pairs; the model is the coarse one, so far."""
     settings = _settings(work.experiment)
     report("evaluate", model=f"round {number + 1}", what=f"increments, twin {twin}")
-    chosen = solver_of_round(settings, number)
-    found = run_twin(model, solver=chosen, **_twin(work, "training", twin))
+    found = run_twin(model, solver_of_round(settings, number), _twin(work, "training", twin))
     coarse = work.experiment.model("coarse")
     return diagnose(found, coarse=coarse, target="increments", skip=settings.assimilate.skip)
 
 
-def _twin(work: Work, kind: str, number: int) -> dict[str, Any]:
-    """Return a truth, what was seen of it, and all that a solver is given beside it."""
+def _twin(work: Work, kind: str, number: int) -> Twin:
     settings, name = _settings(work.experiment), f"{kind}_{number}"
-    truth = read_twin(work.folder / f"{name}.zarr")
-    return {
-        "truth": truth,
-        "observations": observe(truth, settings.observe, key=work.key(f"observe/{name}")),
-        "climate": read_twin(work.folder / "climate.zarr"),
-        "start": settings.assimilate.start,
-        "key": work.key(f"assimilate/{name}"),
-    }
+    truth = read_truth(work.folder / f"{name}.zarr")
+    return Twin(
+        truth,
+        observe(truth, settings.observe, key=work.key(f"observe/{name}")),
+        read_truth(work.folder / "climate.zarr"),
+        settings.assimilate.start,
+        work.key(f"assimilate/{name}"),
+    )
 
 
 @contextmanager
