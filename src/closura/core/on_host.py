@@ -20,8 +20,8 @@ class OnHost(AbstractSimulator):
     calibration; where a single run may fail, let the function return NaN for it.
 
     Args:
-        function: ``(parameters, seed) -> statistics``: NumPy arrays by name and an integer, which
-            differs from call to call; returns `size` numbers.
+        function: ``(parameters, seed) -> statistics``: NumPy arrays by name and an integer below 2^31,
+            which differs from call to call; returns `size` numbers.
         size: Number of statistics.
         workers: Calls at a time, each in a thread of its own: as many as programs may run at once.
     """
@@ -36,7 +36,7 @@ class OnHost(AbstractSimulator):
                 raise ValueError(f"OnHost: {name} is {getattr(self, name)}; it must be 1 or more.")
 
     def __call__(self, parameters: dict[str, Array], key: Array) -> Float[Array, "statistic"]:
-        seed = jax.random.bits(key)
+        seed = jax.random.randint(key, (), 0, 2**31 - 1)
         kind = jnp.result_type(float)
         shape = jax.ShapeDtypeStruct((self.size,), kind)
         return jax.pure_callback(self._call, shape, parameters, seed, vmap_method="broadcast_all")
@@ -48,7 +48,7 @@ class OnHost(AbstractSimulator):
         if seeds.ndim == 0:
             return self._call_one(values, int(seeds))
         rows = [
-            ({name: value[row] for name, value in values.items()}, int(seed))
+            ({name: np.asarray(value[row]) for name, value in values.items()}, int(seed))
             for row, seed in enumerate(seeds)
         ]
         with ThreadPoolExecutor(self.workers) as pool:

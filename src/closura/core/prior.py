@@ -199,7 +199,7 @@ class Prior(eqx.Module):
     names: tuple[str, ...] = eqx.field(static=True)
     marginals: tuple[AbstractMarginal, ...]
 
-    def __init__(self, **marginals: AbstractMarginal):
+    def __init__(self, **marginals: Any):
         if not marginals:
             raise ValueError("Prior: no parameter is named; write Prior(F=Normal(8.0, 2.0)).")
         for name, marginal in marginals.items():
