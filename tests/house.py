@@ -41,6 +41,8 @@ HOMES = {
     "matplotlib": {"report"},
     "sklearn": {"learners/forest.py"},
     "xgboost": {"learners/forest.py"},
+    "blackjax": {"solvers/markov.py"},
+    "flowjax": {"solvers/neural.py"},
     "pyqg_jax": {"models/quasigeostrophic.py"},
     "dinosaur": {"models/primitive_equations.py"},
     "onnx": {"export"},

@@ -55,6 +55,11 @@ REGISTRY: dict[str, dict[str, str]] = {
     "calibrators": {
         "EKI": "closura.solvers.kalman_inversion:EKI",
         "ETKI": "closura.solvers.kalman_inversion:ETKI",
+        "UKI": "closura.solvers.unscented:UKI",
+        "EKS": "closura.solvers.langevin:EKS",
+        "ALDI": "closura.solvers.langevin:ALDI",
+        "MAP": "closura.solvers.maximum:MAP",
+        "MCMC": "closura.solvers.markov:MCMC",
     },
     "simulators": {
         "TimeMeans": "closura.core.time_means:TimeMeans",

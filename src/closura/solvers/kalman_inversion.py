@@ -22,7 +22,7 @@ from closura.solvers.transform import mean_and_anomalies, symmetric_transform
 ARRIVED = 1 - 1e-5  # total step that counts as 1, in single precision too
 
 
-def _as_length(step: str | float) -> str | float:
+def _as_length(step: str | float | int) -> str | float:
     return step if isinstance(step, str) else float(step)
 
 
