@@ -49,7 +49,10 @@ REGISTRY: dict[str, dict[str, str]] = {
         "Uniform": "closura.core.prior:Uniform",
         "TruncatedNormal": "closura.core.prior:TruncatedNormal",
     },
-    "calibrators": {},
+    "calibrators": {
+        "NPE": "closura.solvers.neural:NPE",
+        "CES": "closura.solvers.emulate:CES",
+    },
     "simulators": {},
 }
 
