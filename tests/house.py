@@ -41,6 +41,7 @@ HOMES = {
     "matplotlib": {"report"},
     "sklearn": {"learners/forest.py", "metrics/classifier.py"},
     "xgboost": {"learners/forest.py"},
+    "blackjax": {"solvers/markov.py"},
     "flowjax": {"solvers/neural.py"},
     "pyqg_jax": {"models/quasigeostrophic.py"},
     "dinosaur": {"models/primitive_equations.py"},
