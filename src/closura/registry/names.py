@@ -53,6 +53,8 @@ REGISTRY: dict[str, dict[str, str]] = {
         "TruncatedNormal": "closura.core.prior:TruncatedNormal",
     },
     "calibrators": {
+        "NPE": "closura.solvers.neural:NPE",
+        "CES": "closura.solvers.emulate:CES",
         "EKI": "closura.solvers.kalman_inversion:EKI",
         "ETKI": "closura.solvers.kalman_inversion:ETKI",
         "UKI": "closura.solvers.unscented:UKI",
