@@ -76,7 +76,7 @@ class Measurement(eqx.Module):
         return self.whiten((self.values - predicted.T).T)
 
     def noise(self, count: int, *, key: Array) -> Float[Array, "statistic member"]:
-        """Return errors drawn from their distribution; 0 for what is missing."""
+        """Return errors drawn from their distribution, one a member; 0 for what is missing."""
         normal = jax.random.normal(key, (self.size, count), self.values.dtype)
         if self.root.ndim == 2:
             return self.root @ normal
@@ -204,7 +204,8 @@ def _check_measured(values: np.ndarray, covariance: np.ndarray) -> None:
 
 
 def _cholesky(covariance: np.ndarray) -> np.ndarray:
-    alike = np.allclose(covariance, covariance.T, rtol=1e-8, atol=0)
+    scale = np.sqrt(np.abs(np.outer(np.diag(covariance), np.diag(covariance))))
+    alike = bool((np.abs(covariance - covariance.T) <= 1e-8 * scale).all())
     try:
         root = np.linalg.cholesky(covariance)
     except np.linalg.LinAlgError:

@@ -7,9 +7,10 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
-from closura.core.prior import Prior
+from closura.core.prior import Prior, shorten
 
 
 class AbstractPosterior(eqx.Module):
@@ -32,6 +33,24 @@ class AbstractPosterior(eqx.Module):
     def sample(self, count: int, *, key: Array) -> dict[str, Array]:
         """Return parameters drawn from the posterior, by name, draws on the last axis."""
         return self.prior.spread_out(self.draw(count, key=key))
+
+    def __repr__(self) -> str:
+        parameters = self._shown()
+        if parameters is None:
+            return f"{type(self).__name__} of {', '.join(self.prior.names)}"
+        rows = [
+            np.reshape(parameters[name], (-1, parameters[name].shape[-1])) for name in parameters
+        ]
+        values = np.concatenate(rows)
+        known = zip(self.prior.labels, values.mean(axis=1), values.std(axis=1), strict=True)
+        lines = [f"  {label:<10} {mean:.4g} ± {deviation:.2g}" for label, mean, deviation in known]
+        return "\n".join([f"{type(self).__name__} ({values.shape[1]} draws)", *shorten(lines)])
+
+    def _shown(self) -> dict[str, Array] | None:
+        """Return the parameters that the printed form sums up; None where they cannot be had."""
+        if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(self)):
+            return None
+        return self.sample(1000, key=jax.random.key(0))
 
 
 class Gaussian(AbstractPosterior):
@@ -71,6 +90,9 @@ class Ensemble(AbstractPosterior):
     def parameters(self) -> dict[str, Array]:
         """The parameters of the members, by name, members last."""
         return self.prior.spread_out(self.members)
+
+    def _shown(self):
+        return None if isinstance(self.members, jax.core.Tracer) else self.parameters
 
     def draw(self, count, *, key):
         chosen = jax.random.choice(key, self.members.shape[-1], (count,))

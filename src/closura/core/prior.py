@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Mapping
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -9,6 +10,14 @@ import jax.numpy as jnp
 import numpy as np
 from jax.scipy.special import ndtr, ndtri
 from jaxtyping import Array, Float
+
+
+def _number(value: Any) -> float | Array:
+    """Return a setting as a float, or as an array where it holds several numbers."""
+    if isinstance(value, jax.Array):
+        return value
+    value = np.asarray(value, float)
+    return float(value) if value.ndim == 0 else jnp.asarray(value)
 
 
 class AbstractMarginal(eqx.Module):
@@ -32,11 +41,17 @@ class AbstractMarginal(eqx.Module):
         """Return the position of a parameter."""
 
     def log_density(self, parameter: Float[Array, "..."]) -> Float[Array, "..."]:
-        """Return the logarithm of the prior's density at a parameter, number by number."""
-        parameter = jnp.broadcast_to(jnp.asarray(parameter, float), jnp.shape(parameter))
-        position = self.to_normal(parameter)
+        """Return the logarithm of the prior's density, number by number; -inf where there is none.
+
+        Args:
+            parameter: Of the shape of the prior, or one that it broadcasts to.
+        """
+        position = self.to_normal(jnp.asarray(parameter, float))
+        inside = jnp.isfinite(position)
+        position = jnp.where(inside, position, 0.0)
         _, stretch = jax.jvp(self.from_normal, (position,), (jnp.ones_like(position),))
-        return jax.scipy.stats.norm.logpdf(position) - jnp.log(stretch)
+        density = jax.scipy.stats.norm.logpdf(position) - jnp.log(stretch)
+        return jnp.where(inside, density, -jnp.inf)
 
 
 class Normal(AbstractMarginal):
@@ -47,11 +62,12 @@ class Normal(AbstractMarginal):
         deviation: Standard deviation, positive, likewise.
     """
 
-    mean: float | Array
-    deviation: float | Array
+    mean: float | Array = eqx.field(converter=_number)
+    deviation: float | Array = eqx.field(converter=_number)
 
     def __check_init__(self):
-        _check("Normal", self.deviation, "deviation")
+        _check_finite("Normal", self.mean)
+        _check_positive("Normal", deviation=self.deviation)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -72,12 +88,11 @@ class LogNormal(AbstractMarginal):
         deviation: Standard deviation of the parameter itself, positive, likewise.
     """
 
-    mean: float | Array
-    deviation: float | Array
+    mean: float | Array = eqx.field(converter=_number)
+    deviation: float | Array = eqx.field(converter=_number)
 
     def __check_init__(self):
-        _check("LogNormal", self.mean, "mean")
-        _check("LogNormal", self.deviation, "deviation")
+        _check_positive("LogNormal", mean=self.mean, deviation=self.deviation)
 
     @classmethod
     def from_logarithm(cls, mean: float | Array, deviation: float | Array) -> "LogNormal":
@@ -110,8 +125,8 @@ class Uniform(AbstractMarginal):
         upper: Upper bound, above the lower.
     """
 
-    lower: float | Array
-    upper: float | Array
+    lower: float | Array = eqx.field(converter=_number)
+    upper: float | Array = eqx.field(converter=_number)
 
     def __check_init__(self):
         _check_bounds("Uniform", self.lower, self.upper)
@@ -137,13 +152,14 @@ class TruncatedNormal(AbstractMarginal):
         upper: Upper bound, above the lower.
     """
 
-    mean: float | Array
-    deviation: float | Array
-    lower: float | Array
-    upper: float | Array
+    mean: float | Array = eqx.field(converter=_number)
+    deviation: float | Array = eqx.field(converter=_number)
+    lower: float | Array = eqx.field(converter=_number)
+    upper: float | Array = eqx.field(converter=_number)
 
     def __check_init__(self):
-        _check("TruncatedNormal", self.deviation, "deviation")
+        _check_finite("TruncatedNormal", self.mean)
+        _check_positive("TruncatedNormal", deviation=self.deviation)
         _check_bounds("TruncatedNormal", self.lower, self.upper)
 
     @property
@@ -151,20 +167,26 @@ class TruncatedNormal(AbstractMarginal):
         settings = (self.mean, self.deviation, self.lower, self.upper)
         return np.broadcast_shapes(*(np.shape(setting) for setting in settings))
 
-    def _shares(self) -> tuple[Array, Array]:
-        """Return the shares of the whole normal below the two bounds."""
-        below = ndtr((jnp.asarray(self.lower) - self.mean) / self.deviation)
-        return below, ndtr((jnp.asarray(self.upper) - self.mean) / self.deviation)
+    def _shares(self) -> tuple[Array, Array, Array]:
+        """Return a sign, and the shares of the normal times that sign below the two bounds.
+
+        The sign turns what is left of the normal to its lower side, where shares are exact.
+        """
+        lower = (jnp.asarray(self.lower) - self.mean) / self.deviation
+        upper = (jnp.asarray(self.upper) - self.mean) / self.deviation
+        sign = jnp.where(lower + upper > 0, -1.0, 1.0)
+        first, second = sign * lower, sign * upper
+        return sign, ndtr(jnp.minimum(first, second)), ndtr(jnp.maximum(first, second))
 
     def from_normal(self, position):
-        below, above = self._shares()
-        inside = ndtri(below + (above - below) * ndtr(position))
+        sign, below, above = self._shares()
+        inside = sign * ndtri(below + (above - below) * ndtr(sign * position))
         return jnp.clip(self.mean + self.deviation * inside, self.lower, self.upper)
 
     def to_normal(self, parameter):
-        below, above = self._shares()
-        share = ndtr((parameter - self.mean) / self.deviation)
-        return ndtri((share - below) / (above - below))
+        sign, below, above = self._shares()
+        share = ndtr(sign * (parameter - self.mean) / self.deviation)
+        return sign * ndtri((share - below) / (above - below))
 
 
 class Prior(eqx.Module):
@@ -235,16 +257,42 @@ class Prior(eqx.Module):
 
     def spread_out(self, positions: Float[Array, "number member"]) -> dict[str, Array]:
         """Return the parameters at many positions, members last."""
-        return jax.vmap(self.parameters, in_axes=-1, out_axes=-1)(positions)
+        found = jax.vmap(self.parameters, in_axes=-1, out_axes=-1)(positions)
+        return {name: found[name] for name in self.names}  # JAX sorts the names of a dictionary
+
+    def __repr__(self) -> str:
+        known = zip(self.names, self.marginals, strict=True)
+        lines = [f"  {name:<10} {marginal!r}" for name, marginal in known]
+        return "\n".join([f"Prior of {self.size} numbers", *shorten(lines)])
 
 
-def _check(owner: str, value: float | Array, name: str) -> None:
-    if not isinstance(value, jax.core.Tracer) and not np.all(np.asarray(value) > 0):
-        raise ValueError(f"{owner}: {name} is {value}; it must be positive.")
+def shorten(lines: list[str], most: int = 10) -> list[str]:
+    """Return the lines, or the first ones and how many more there are."""
+    left = len(lines) - most
+    return lines if left <= 0 else [*lines[:most], f"  and {left} more"]
+
+
+def _check_positive(owner: str, **values: float | Array) -> None:
+    for name, value in values.items():
+        if isinstance(value, jax.core.Tracer):
+            continue
+        if not (np.all(np.asarray(value) > 0) and np.all(np.isfinite(value))):
+            raise ValueError(f"{owner}: {name} is {value}; it must be positive and finite.")
+
+
+def _check_finite(owner: str, mean: float | Array) -> None:
+    if not isinstance(mean, jax.core.Tracer) and not np.all(np.isfinite(mean)):
+        raise ValueError(f"{owner}: mean is {mean}; it must be finite.")
 
 
 def _check_bounds(owner: str, lower: float | Array, upper: float | Array) -> None:
     if isinstance(lower, jax.core.Tracer) or isinstance(upper, jax.core.Tracer):
         return
-    if not np.all(np.asarray(lower) < np.asarray(upper)):
+    bounds = np.asarray(lower), np.asarray(upper)
+    if owner == "Uniform" and not all(np.isfinite(bound).all() for bound in bounds):
+        raise ValueError(
+            f"Uniform: lower is {lower} and upper {upper}; both must be finite. For one bound only "
+            "use TruncatedNormal or LogNormal."
+        )
+    if not np.all(bounds[0] < bounds[1]):
         raise ValueError(f"{owner}: lower is {lower} and upper {upper}; lower must be below upper.")

@@ -50,8 +50,15 @@ REGISTRY: dict[str, dict[str, str]] = {
         "TruncatedNormal": "closura.core.prior:TruncatedNormal",
     },
     "calibrators": {
+        "NPE": "closura.solvers.neural:NPE",
+        "CES": "closura.solvers.emulate:CES",
         "EKI": "closura.solvers.kalman_inversion:EKI",
         "ETKI": "closura.solvers.kalman_inversion:ETKI",
+        "UKI": "closura.solvers.unscented:UKI",
+        "EKS": "closura.solvers.langevin:EKS",
+        "ALDI": "closura.solvers.langevin:ALDI",
+        "MAP": "closura.solvers.maximum:MAP",
+        "MCMC": "closura.solvers.markov:MCMC",
     },
     "simulators": {
         "TimeMeans": "closura.core.time_means:TimeMeans",

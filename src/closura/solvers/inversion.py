@@ -1,7 +1,8 @@
 """What calibrators with an ensemble share: the loop, members that failed, what is noted."""
 
 from abc import abstractmethod
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -80,7 +81,7 @@ class AbstractEnsembleCalibrator(AbstractCalibrator):
             if self.finished(total):
                 break
         history = {name: jnp.stack([row[name] for row in notes]) for name in notes[0]}
-        return Ensemble(problem.prior, positions, history)
+        return Ensemble(prior=problem.prior, members=positions, history=history)
 
 
 @eqx.filter_jit
@@ -89,7 +90,7 @@ def simulate_members(problem: Problem, positions: Array, key: Array) -> Simulate
     predictions = problem.predict(positions, key)
     alive = jnp.isfinite(predictions).all(axis=0)
     both = jnp.concatenate([positions, predictions])
-    renewed = _renew(both, alive, jax.random.fold_in(key, RENEWAL))
+    renewed = jax.lax.cond(alive.all(), lambda *_: both, _renew, both, alive, key)
     positions, predictions = jnp.split(renewed, [len(positions)])
     misfit = -problem.log_likelihood(predictions)
     return Simulated(positions, predictions, misfit, alive.size - alive.sum())
@@ -103,6 +104,7 @@ def _move(calibrator, measurement, simulated, total, key):
 
 def _renew(values: Array, alive: Bool[Array, "member"], key: Array) -> Array:
     """Return values with dead members drawn from the normal distribution of the living ones."""
+    key = jax.random.fold_in(key, RENEWAL)
     living = jnp.where(alive, values, 0.0)
     count = alive.sum()
     mean = living.sum(axis=-1, keepdims=True) / jnp.maximum(count, 1)
@@ -130,6 +132,19 @@ def check_counts(owner: eqx.Module, **least: int) -> None:
             raise ValueError(
                 f"{type(owner).__name__}: {name} is {value}; it must be {lowest} or more."
             )
+
+
+def check_derivative(
+    owner: str, derivative: Callable[[Array], Any], problem: Problem, remedy: str
+) -> None:
+    """Raise unless a derivative by the position can be traced through the simulator."""
+    try:
+        eqx.filter_eval_shape(derivative, jnp.zeros(problem.prior.size))
+    except (ValueError, TypeError, NotImplementedError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ValueError(
+            f"{owner}: the simulator cannot be differentiated; {remedy}. JAX says: {reason}"
+        ) from error
 
 
 def standardise(
