@@ -12,8 +12,9 @@ from jaxtyping import Array
 
 from closura.core.assimilate import Cycles, run_cycles
 from closura.core.model import AbstractModel
-from closura.core.problem import AbstractSolver, Background, Observations
+from closura.core.problem import AbstractSolver, Observations
 from closura.core.rollout import member_keys, rollout, start_members
+from closura.data.background import background_of, check_observations, check_predictions
 from closura.data.border import from_dataset, time_attributes
 from closura.data.observations import single
 from closura.data.verdict import judge, name_of, score
@@ -39,8 +40,9 @@ def assimilate(
 
     It holds ``forecast``, ``analysis``, ``increment``, ``forecast_spread``, ``analysis_spread``
     (of several variables: ``analysis_X`` and so on), ``innovation``, ``replaced`` (members drawn
-    anew) and, with a truth, ``forecast_rmse`` and ``analysis_rmse``. The attribute ``diverged``
-    is 1, and a warning says so, where the filter lost the truth (see `judge`).
+    anew), what the solver reports and, with a truth, ``forecast_rmse`` and ``analysis_rmse``.
+    The attribute ``diverged`` is 1, and a warning says so, where the filter lost the truth (see
+    `judge`).
 
     Args:
         model: Any model, coupled ones too.
@@ -58,21 +60,23 @@ def assimilate(
         ValueError: Times, shapes or names do not fit, or every member is dead.
     """
     sample, states = _climate(model, climatology if climatology is not None else truth, key)
-    solver = solver.prepare(_background(model, observations, sample))
+    climate = _unravel(model)(jnp.asarray(sample.mean(axis=1)))
+    check_observations(model, observations, climate, truth)
+    solver = solver.prepare(background_of(model, observations, sample))
     keys = member_keys(jax.random.fold_in(key, MEMBERS), solver.members)
     begin = _first_states(model, solver, states, initial, jax.random.fold_in(key, START))
     present = None if inputs is None else inputs.at(0)
     snapshot = start_members(model, keys, states=begin, inputs=present)
-    _check_operator(model, observations)
     cycles, _ = run_cycles(
         model, snapshot, observations, solver, keys=keys, inputs=inputs,
         key=jax.random.fold_in(key, SOLVER), keep_members=keep_members,
     )  # fmt: skip
     found = _as_dataset(model, observations, cycles, solver)
+    check_predictions(np.asarray(cycles.forecast), np.asarray(cycles.innovation), observations)
     _check_alive(found, solver)
     if truth is not None:
         found = score(model, found, truth, forecast=cycles.forecast, analysis=cycles.analysis)
-    return judge(found, model, observations, _unravel(model)(jnp.asarray(sample.mean(axis=1))))
+    return judge(found, model, observations, climate)
 
 
 def _fields_template(model: AbstractModel) -> Any:
@@ -122,18 +126,6 @@ def _vectors(fields: Any) -> Array:
     return jax.vmap(lambda one: ravel_pytree(one)[0], in_axes=-1, out_axes=-1)(fields)
 
 
-def _background(model: AbstractModel, observations: Observations, sample) -> Background:
-    names = [variable.name for variable in model.variables]
-    places = None
-    if all(name in model.places for name in names):
-        each = [model.places[name] for name in names]
-        places = np.concatenate([np.reshape(p, (-1, np.shape(p)[-1])) for p in each])
-    observed = observations.positions
-    if observed is None and hasattr(observations.operator, "positions"):
-        observed = observations.operator.positions(model)
-    return Background(sample, places, observed, model.periods)
-
-
 def _first_states(model, solver, states: Any, initial: Any, key: Array) -> Any:
     """Return a State per member, members last."""
     if initial is not None:
@@ -157,22 +149,6 @@ def _first_states(model, solver, states: Any, initial: Any, key: Array) -> Any:
         )
     chosen = jax.random.choice(key, count, (solver.members,), replace=False)
     return jax.tree.map(lambda leaf: leaf[..., chosen], states)
-
-
-def _check_operator(model: AbstractModel, observations: Observations) -> None:
-    try:
-        seen = eqx.filter_eval_shape(observations.operator, _fields_template(model))
-    except (AttributeError, KeyError) as error:
-        held = ", ".join(variable.name for variable in model.variables)
-        raise ValueError(
-            f"the observations see {error.args[0]!r}, which {type(model).__name__} does not have; "
-            f"it has {held}."
-        ) from error
-    if seen.shape != observations.sizes[1:]:
-        raise ValueError(
-            f"the operator returns shape {seen.shape} and there are {observations.sizes[1]} "
-            "observations at a time; one number each is wanted."
-        )
 
 
 def _as_dataset(model, observations: Observations, cycles: Cycles, solver) -> xr.Dataset:
@@ -205,6 +181,8 @@ def _as_dataset(model, observations: Observations, cycles: Cycles, solver) -> xr
     arrays["innovation"] = (("time", "observation"), innovation)
     arrays["innovation_rms"] = ("time", _root_mean_square(innovation))
     arrays["replaced"] = ("time", np.asarray(cycles.replaced), {"long_name": "replaced members"})
+    for name, said in cycles.report.items():
+        arrays[name] = (("time", "point")[: np.ndim(said)], np.asarray(said))
     attrs = {
         "model": type(model).__name__,
         "dt": float(model.dt),

@@ -60,7 +60,11 @@ REGISTRY: dict[str, dict[str, str]] = {
         "SerialEnSRF": "closura.solvers.ensemble:SerialEnSRF",
         "EnKFN": "closura.solvers.finite_size:EnKFN",
         "LETKF": "closura.solvers.letkf:LETKF",
+        "LocalEnKF": "closura.solvers.local_enkf:LocalEnKF",
+        "LocalSerialEnSRF": "closura.solvers.local_serial:LocalSerialEnSRF",
+        "HybridEnKF": "closura.solvers.hybrid:HybridEnKF",
     },
+    "inflations": {"AdaptiveInflation": "closura.solvers.inflation:AdaptiveInflation"},
 }
 
 # What a class must derive from to stand under a kind.
@@ -71,6 +75,7 @@ CONTRACTS = {
     "features": "closura.closures.features:AbstractFeatures",
     "learners": "closura.core.learner:AbstractLearner",
     "solvers": "closura.core.problem:AbstractSolver",
+    "inflations": "closura.solvers.inflation:AbstractInflation",
 }
 
 # Arguments that a fit, or a solver's preparation, fills in: nobody writes them into an experiment.
@@ -204,8 +209,7 @@ def _convert(
 def _construct(
     made: type, name: str, given: dict[str, Any], taken: Mapping[str, inspect.Parameter], path: str
 ) -> Any:
-    empty = inspect.Parameter.empty
-    missing = [key for key, known in taken.items() if known.default is empty and key not in given]
+    missing = [k for k, known in taken.items() if known.default is known.empty and k not in given]
     if missing:
         raise ValueError(
             f"{_at(path)}{name} needs {', '.join(map(repr, missing))}; add it. "
