@@ -75,23 +75,25 @@ def read_observations(
         raise FileNotFoundError(f"{path} does not exist; wanted a CSV, netCDF or Zarr file.")
     wanted = _wanted(path, names)
     rows = _read_csv(path, wanted) if path.suffix == ".csv" else _read_netcdf(path, wanted)
-    table = _as_table(path, rows, wanted, model, None if operator else variable)
+    table = _as_table(path, rows, wanted)
     _check_time(path, table, model)
     if operator is None:
+        table = _name_variables(path, table, model, variable)
         table = _in_model_units(path, table, model, units)
-    kinds = np.unique(table.variable)
-    each = [_arrange(path, table, table.variable == kind) for kind in kinds]
+    else:
+        table = table._replace(variable=np.full(len(table.time), "seen together"))
     time = np.unique(table.time)
+    each = {str(k): _arrange(path, table, table.variable == k) for k in np.unique(table.variable)}
     values, variance = (
-        np.concatenate([_spread_out(part[i], part[0], time) for part in each], axis=1)
+        np.concatenate([_spread_out(part[i], part[0], time) for part in each.values()], axis=1)
         for i in (2, 3)
     )
-    places = np.concatenate([part[1] for part in each])
+    places = np.concatenate([part[1] for part in each.values()])
     if operator is None:
-        named = zip(map(str, kinds), each, strict=True)
-        seeing: Any = Points(tuple((k, *interpolate(model, k, part[1])) for k, part in named))
+        picks = tuple((name, *interpolate(model, name, part[1])) for name, part in each.items())
+        seeing: Any = Points(picks)
     else:
-        picks = [(name, *interpolate(model, name, places)) for name in _listed(variable)]
+        picks = tuple((n, *interpolate(model, n, places)) for n in _listed(variable))
         seeing = Combined(operator, tuple(Points((pick,)) for pick in picks))
     return Observations(values, np.nan_to_num(variance, nan=1.0), time, seeing, places)
 
@@ -164,35 +166,39 @@ def _check_columns(path: Path, wanted: Mapping[str, tuple[str, ...]], held: list
                 )
 
 
-def _as_table(path, rows, wanted, model: AbstractModel, variable: Any) -> Table:
-    """Return the rows by column, each with the name of its variable."""
+def _as_table(path: Path, rows: Mapping[str, Any], wanted: Mapping[str, tuple[str, ...]]) -> Table:
+    """Return the rows by column; the variable is empty where no column names it."""
     column = {c: [np.ravel(np.asarray(rows[n])) for n in wanted[c]] for c in COLUMNS}
     about = {c: dict(getattr(rows[wanted[c][0]], "attrs", {})) for c in COLUMNS}
     stated = {c: str(attrs["units"]) for c, attrs in about.items() if "units" in attrs}
     time, value, error = (column[c][0].astype(float) for c in ("time", "value", "error"))
-    named = rows.get(wanted["variable"][0])
+    _check_positive(path, error)
+    named = np.ravel(np.asarray(rows.get(wanted["variable"][0], np.full(len(time), ""))))
+    kinds = np.array([str(name).strip() for name in named])
+    return Table(time, np.stack(column["place"], axis=1), value, error, kinds, stated)
+
+
+def _name_variables(path: Path, table: Table, model: AbstractModel, variable: Any) -> Table:
+    """Return the table with the variable of each row, as told or as the file says."""
     known = [v.name for v in model.variables]
     if variable is not None and not isinstance(variable, str):
         raise ValueError(
             f"variable is {variable!r}; several are named by a column 'variable' of the file, or "
             "seen together through operator=."
         )
-    if variable is None and named is None and len(known) > 1:
+    kinds = table.variable if variable is None else np.full(len(table.time), variable)
+    if not all(kinds) and len(known) > 1:
         raise ValueError(
             f"{path.name} has no column 'variable' and variable is None; name what is observed, "
             f"one of {', '.join(known)}."
         )
-    if variable is None and named is not None:
-        kinds = np.array([str(name).strip() for name in np.ravel(np.asarray(named))])
-    else:
-        kinds = np.full(len(time), variable or known[0])
-    for kind in set(kinds) - set(known):
+    kinds = np.where(kinds == "", known[0], kinds)
+    for kind in sorted(set(kinds.tolist()) - set(known)):
         raise ValueError(
             f"{path.name} observes {kind!r}, which {type(model).__name__} does not have; it has "
             f"{', '.join(known)}."
         )
-    _check_positive(path, error)
-    return Table(time, np.stack(column["place"], axis=1), value, error, kinds, stated)
+    return table._replace(variable=kinds)
 
 
 def _check_positive(path: Path, error: np.ndarray) -> None:

@@ -24,13 +24,23 @@ def measure_climate(background: Background, owner: str) -> Climate:
     """Return mean and covariance of the background's sample.
 
     Raises:
-        ValueError: The sample is too small to have a covariance.
+        ValueError: The sample is too small to have a covariance, not finite, or never varies.
     """
     sample = np.asarray(background.sample)
     if sample.shape[1] < 2:
         raise ValueError(
             f"{owner}: the climatology holds {sample.shape[1]} states; a covariance needs 2 or "
             "more, and a good one many times the size of the state."
+        )
+    if not np.isfinite(sample).all():
+        raise ValueError(
+            f"{owner}: the climatology holds values that are not finite; leave the instants of a "
+            "run that blew up out of it."
+        )
+    if not np.ptp(sample, axis=1).any():
+        raise ValueError(
+            f"{owner}: the climatology does not vary, its covariance is zero; give a run of many "
+            "instants, climatology=."
         )
     return Climate(jnp.asarray(sample.mean(axis=1)), jnp.asarray(np.atleast_2d(np.cov(sample))))
 
