@@ -44,7 +44,10 @@ ROWS = [
     ("hoteit2015", cl.LETKF(10, radius=15.0, inflation=1.20), 0.29, 0.025),
     ("sakov2008", cl.LocalSerialEnSRF(7, radius=6.0, inflation=1.07, rotation=True), 0.2369, 0.014),
     ("sakov2008", cl.ETKF(20, inflation=cl.AdaptiveInflation(), rotation=True), 0.197, 0.012),
-    ("spantini2019", cl.LETKF(60, radius=4.0, inflation=1.02), 0.89, 0.06),
+    # DAPPER's comment has 0.89 without rotation. DAPPER run again, unmodified, gave 1.10 +- 0.05
+    # (seed 3000, 2000 times); with rotation we meet the comment, 0.887 and 0.849 for two truths.
+    ("spantini2019", cl.LETKF(60, radius=4.0, inflation=1.02), 1.10, 0.13),
+    ("spantini2019", cl.LETKF(60, radius=4.0, inflation=1.02, rotation=True), 0.89, 0.06),
     ("spantini2019", cl.OptimalInterpolation(), 2.5, 0.1),
     ("spantini2019", cl.ThreeDVar(scale=4.0, covariance="identity"), 2.3, 0.1),
     ("frei2013", cl.LETKF(400, radius=10 / 1.82, inflation=1.01, rotation=True), 0.79, 0.06),
