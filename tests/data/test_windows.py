@@ -128,9 +128,7 @@ def test_the_way_through_a_window_and_back_is_adjoint(twin):
     seen = Observations(twin.values[:4], twin.variance, steps * 0.05, lambda fields: fields.X)
     keys = member_keys(jax.random.key(4), 2)
     start = start_members(MODEL, keys)
-    run_cycles(
-        MODEL, start, seen, Probe(members=2, window=3), keys=keys, key=jax.random.key(0)
-    )
+    run_cycles(MODEL, start, seen, Probe(members=2, window=3), keys=keys, key=jax.random.key(0))
     jax.effects_barrier()
     there, back = np.array(found).T
     assert len(there) == 4 and np.abs(there).min() > 0.1

@@ -112,6 +112,7 @@ def _run(
             count_dead(alive),
             (forecast, analysis) if keep else None,
             _leaving(solver, memory),
+            report=solver.report(memory),
         )
 
     begin = solver.init(vectors_of(model, snapshot))

@@ -19,6 +19,7 @@ class Cycles(NamedTuple):
         smoothed: Mean after the last revision, and its spread; None of solvers that do not look
             back.
         model_error: Mean of what was added on arrival at each time; None unless estimated.
+        report: What the solver says of each analysis, by name; None if it says nothing.
     """
 
     forecast: Float[Array, "time state"]
@@ -30,3 +31,4 @@ class Cycles(NamedTuple):
     members: tuple[Array, Array] | None = None
     smoothed: tuple[Array, Array] | None = None
     model_error: Float[Array, "time state"] | None = None
+    report: dict[str, Array] | None = None

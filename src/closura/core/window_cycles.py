@@ -138,9 +138,7 @@ def run_windows(
         _lay_out(solver, observations, gaps),
     )
     journey = _Journey(model, inputs, keys, int(gaps.max()), bool((gaps == gaps[0]).all()))
-    cycles, last = _run(
-        journey, solver, observations.operator, snapshot, rows, key, keep_members
-    )
+    cycles, last = _run(journey, solver, observations.operator, snapshot, rows, key, keep_members)
     return _in_order(solver, cycles, observations.sizes[0]), last
 
 
@@ -157,9 +155,7 @@ def _empty_places(solver: AbstractWindowSolver, times: int) -> int:
     return solver.window - solver.shift + (-times) % solver.shift
 
 
-def _lay_out(
-    solver: AbstractWindowSolver, observations: Observations, gaps: np.ndarray
-) -> _Rows:
+def _lay_out(solver: AbstractWindowSolver, observations: Observations, gaps: np.ndarray) -> _Rows:
     """Return what each window sees; places before the start and after the end are empty."""
     window, shift, times = solver.window, solver.shift, observations.sizes[0]
     empty = _empty_places(solver, times)
@@ -250,9 +246,7 @@ def _view(journey: _Journey, begin: Snapshot, carry: _Carry, row: _Rows, observe
         return journey.through(moved, gaps, errors, 0)[1]
 
     lengths = gaps * jnp.asarray(model.dt, ensemble.dtype)
-    return Window(
-        row.values, row.weight, observe, carried, carry.forecast, lengths, carry.errors
-    )
+    return Window(row.values, row.weight, observe, carried, carry.forecast, lengths, carry.errors)
 
 
 def _launch(

@@ -13,9 +13,10 @@ from jaxtyping import Array
 from closura.core.assimilate import run_cycles
 from closura.core.cycles import Cycles
 from closura.core.model import AbstractModel
-from closura.core.problem import AbstractSolver, Background, Observations
-from closura.core.windows import AbstractWindowSolver
+from closura.core.problem import AbstractSolver, Observations
 from closura.core.rollout import member_keys, rollout, start_members
+from closura.core.windows import AbstractWindowSolver
+from closura.data.background import background_of, check_observations, check_predictions
 from closura.data.border import from_dataset, time_attributes
 from closura.data.observations import single
 from closura.data.verdict import DeadEnsemble, judge, name_of, score
@@ -44,8 +45,9 @@ def assimilate(
     (of several variables: ``analysis_X`` and so on), ``innovation``, ``replaced`` (members drawn
     anew) and, with a truth, ``forecast_rmse`` and ``analysis_rmse``. A solver that looks back adds
     ``smoothed``, the state of each time after its last revision, with spread and error; one that
-    estimates errors of the model ``model_error``, added on arrival at each time. The attribute
-    ``diverged`` is 1, and a warning says so, where the filter lost the truth (see `judge`).
+    estimates errors of the model ``model_error``, added on arrival at each time. What the solver
+    reports (see `AbstractSolver.report`) stands beside. The attribute ``diverged`` is 1, and a
+    warning says so, where the filter lost the truth (see `judge`).
 
     Args:
         model: Any model, coupled ones too.
@@ -63,12 +65,13 @@ def assimilate(
         ValueError: Times, shapes or names do not fit; or every member is dead (`DeadEnsemble`).
     """
     sample, states = _climate(model, climatology if climatology is not None else truth, key)
-    solver = solver.prepare(_background(model, observations, sample))
+    climate = _unravel(model)(jnp.asarray(sample.mean(axis=1)))
+    check_observations(model, observations, climate, truth)
+    solver = solver.prepare(background_of(model, observations, sample))
     keys = member_keys(jax.random.fold_in(key, MEMBERS), solver.members)
     begin = _first_states(model, solver, states, initial, jax.random.fold_in(key, START))
     present = None if inputs is None else inputs.at(0)
     snapshot = start_members(model, keys, states=begin, inputs=present)
-    _check_operator(model, observations)
     if isinstance(solver, AbstractWindowSolver) and solver.differentiates:
         _check_derivative(model, observations, sample, type(solver).__name__)
     cycles, _ = run_cycles(
@@ -76,13 +79,14 @@ def assimilate(
         key=jax.random.fold_in(key, SOLVER), keep_members=keep_members,
     )  # fmt: skip
     found = _as_dataset(model, observations, cycles, solver)
+    check_predictions(np.asarray(cycles.forecast), np.asarray(cycles.innovation), observations)
     _check_alive(found, solver)
     if truth is not None:
         means = {"forecast": cycles.forecast, "analysis": cycles.analysis}
         if cycles.smoothed is not None:
             means["smoothed"] = cycles.smoothed[0]
         found = score(model, found, truth, **means)
-    return judge(found, model, observations, _unravel(model)(jnp.asarray(sample.mean(axis=1))))
+    return judge(found, model, observations, climate)
 
 
 def _fields_template(model: AbstractModel) -> Any:
@@ -132,18 +136,6 @@ def _vectors(fields: Any) -> Array:
     return jax.vmap(lambda one: ravel_pytree(one)[0], in_axes=-1, out_axes=-1)(fields)
 
 
-def _background(model: AbstractModel, observations: Observations, sample) -> Background:
-    names = [variable.name for variable in model.variables]
-    places = None
-    if all(name in model.places for name in names):
-        each = [model.places[name] for name in names]
-        places = np.concatenate([np.reshape(p, (-1, np.shape(p)[-1])) for p in each])
-    observed = observations.positions
-    if observed is None and hasattr(observations.operator, "positions"):
-        observed = observations.operator.positions(model)
-    return Background(sample, places, observed, model.periods)
-
-
 def _first_states(model, solver, states: Any, initial: Any, key: Array) -> Any:
     """Return a State per member, members last."""
     if initial is not None:
@@ -169,28 +161,12 @@ def _first_states(model, solver, states: Any, initial: Any, key: Array) -> Any:
     return jax.tree.map(lambda leaf: leaf[..., chosen], states)
 
 
-def _check_operator(model: AbstractModel, observations: Observations) -> None:
-    try:
-        seen = eqx.filter_eval_shape(observations.operator, _fields_template(model))
-    except (AttributeError, KeyError) as error:
-        held = ", ".join(variable.name for variable in model.variables)
-        raise ValueError(
-            f"the observations see {error.args[0]!r}, which {type(model).__name__} does not have; "
-            f"it has {held}."
-        ) from error
-    if seen.shape != observations.sizes[1:]:
-        raise ValueError(
-            f"the operator returns shape {seen.shape} and there are {observations.sizes[1]} "
-            "observations at a time; one number each is wanted."
-        )
-
-
 def _check_derivative(
     model: AbstractModel, observations: Observations, sample: np.ndarray, owner: str
 ) -> None:
     """Raise where what is observed has no derivative: along a random line it does not change."""
     unravel = _unravel(model)
-    states = jnp.asarray(sample[:, : DERIVATIVES_TRIED])
+    states = jnp.asarray(sample[:, :DERIVATIVES_TRIED])
     line = jax.random.normal(jax.random.key(0), states.shape, states.dtype)
 
     def observe(vector: Array) -> Array:
@@ -232,6 +208,8 @@ def _as_dataset(model, observations: Observations, cycles: Cycles, solver) -> xr
     arrays["innovation"] = (("time", "observation"), innovation)
     arrays["innovation_rms"] = ("time", _root_mean_square(innovation))
     arrays["replaced"] = ("time", np.asarray(cycles.replaced), {"long_name": "replaced members"})
+    for name, said in (cycles.report or {}).items():
+        arrays[name] = (("time", "point")[: np.ndim(said)], np.asarray(said))
     attrs = {
         "model": type(model).__name__,
         "dt": float(model.dt),

@@ -155,8 +155,7 @@ def _convert(
 def _construct(
     made: type, name: str, given: dict[str, Any], taken: Mapping[str, inspect.Parameter], path: str
 ) -> Any:
-    empty = inspect.Parameter.empty
-    missing = [key for key, known in taken.items() if known.default is empty and key not in given]
+    missing = [k for k, known in taken.items() if known.default is known.empty and k not in given]
     if missing:
         raise ValueError(
             f"{_at(path)}{name} needs {', '.join(map(repr, missing))}; add it. "

@@ -45,6 +45,9 @@ REGISTRY: dict[str, dict[str, str]] = {
         "EnKS": "closura.solvers.smoothers:EnKS",
         "IEnKS": "closura.solvers.iterative:IEnKS",
         "FourDVar": "closura.solvers.variational:FourDVar",
+        "LocalEnKF": "closura.solvers.local_enkf:LocalEnKF",
+        "LocalSerialEnSRF": "closura.solvers.local_serial:LocalSerialEnSRF",
+        "HybridEnKF": "closura.solvers.hybrid:HybridEnKF",
     },
     "priors": {
         "Normal": "closura.core.prior:Normal",

@@ -6,6 +6,7 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from closura.solvers.ensemble import AbstractEnsembleSolver
+from closura.solvers.inflation import Inflation
 from closura.solvers.transform import mean_and_anomalies, symmetric_transform
 
 ITERATIONS = 40  # Newton steps with bisection as the net; it has met rounding after about 8
@@ -22,7 +23,7 @@ class EnKFN(AbstractEnsembleSolver):
     Args:
         members: Size N of the ensemble.
         certainty: How sure the hyper-prior is of an inflation near 1 (xN in DAPPER).
-        inflation: Further factor on the anomalies after each analysis.
+        inflation: Further factor on the anomalies after each analysis, or `AdaptiveInflation`.
         rtpp: Relaxation to prior perturbations, 0 to 1.
         rtps: Relaxation to prior spread, 0 to 1.
         rotation: Whether a random rotation mixes the members after each analysis.
@@ -33,7 +34,7 @@ class EnKFN(AbstractEnsembleSolver):
 
     members: int = eqx.field(static=True, default=24)
     certainty: float | Array = 1.0
-    inflation: float | Array = 1.0
+    inflation: Inflation = 1.0
     rtpp: float | Array = 0.0
     rtps: float | Array = 0.0
     rotation: bool = eqx.field(static=True, default=False)

@@ -112,9 +112,7 @@ class FourDVar(AbstractWindowSolver):
         if self.covariance == "identity":
             return jnp.zeros_like(ensemble[:, 0])
         if self.root is None:
-            raise ValueError(
-                "FourDVar: call prepare(background) first; assimilate does so itself."
-            )
+            raise ValueError("FourDVar: call prepare(background) first; assimilate does so itself.")
         return jnp.zeros(self.root.shape[1], ensemble.dtype)
 
     def _place(self, ensemble: Array, window: Window, control: dict[str, Array]):

@@ -28,7 +28,7 @@ def draw_corner(material: Material) -> Drawn:
     size = max(2.0, min(2.6, 10.0 / len(names)))
     figure, axes = begin(len(names), len(names), width=10.0, height=size * len(names))
     for row, column in np.ndindex(len(names), len(names)):
-        panel = axes[row, column]
+        panel: Axes = axes[row, column]
         if column > row:
             panel.set_axis_off()
             continue
