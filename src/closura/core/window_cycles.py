@@ -9,7 +9,6 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array
 
-from closura.core.closure import fold
 from closura.core.cycles import Cycles
 from closura.core.members import (
     add_vectors,
@@ -138,9 +137,7 @@ def run_windows(
         _lay_out(solver, observations, gaps),
     )
     journey = _Journey(model, inputs, keys, int(gaps.max()), bool((gaps == gaps[0]).all()))
-    cycles, last = _run(
-        journey, solver, observations.operator, snapshot, rows, key, keep_members
-    )
+    cycles, last = _run(journey, solver, observations.operator, snapshot, rows, key, keep_members)
     return _in_order(solver, cycles, observations.sizes[0]), last
 
 
@@ -157,9 +154,7 @@ def _empty_places(solver: AbstractWindowSolver, times: int) -> int:
     return solver.window - solver.shift + (-times) % solver.shift
 
 
-def _lay_out(
-    solver: AbstractWindowSolver, observations: Observations, gaps: np.ndarray
-) -> _Rows:
+def _lay_out(solver: AbstractWindowSolver, observations: Observations, gaps: np.ndarray) -> _Rows:
     """Return what each window sees; places before the start and after the end are empty."""
     window, shift, times = solver.window, solver.shift, observations.sizes[0]
     empty = _empty_places(solver, times)
@@ -196,11 +191,11 @@ def _run(journey: _Journey, solver, operator, snapshot, rows: _Rows, key, keep: 
         begin, now = carry.snapshot, _key_of(key, carry.snapshot, row.gaps[:window])
         view = _view(journey, begin, carry, row, observe, window)
         ensemble = vectors_of(model, begin)
-        revised = solver.revise(ensemble, view, carry.memory, fold(now, ANALYSIS))
+        revised = solver.revise(ensemble, view, carry.memory, jax.random.fold_in(now, ANALYSIS))
         begin = add_vectors(model, begin, unravel, revised.ensemble - ensemble)
         errors = _longer(revised.errors, shift)
         begin, later, states, dead = _launch(
-            journey, begin, row.gaps, errors, shift, fold(now, RENEWAL)
+            journey, begin, row.gaps, errors, shift, jax.random.fold_in(now, RENEWAL)
         )
         newest = slice(window - shift, window)
         record = _record(
@@ -214,7 +209,12 @@ def _run(journey: _Journey, solver, operator, snapshot, rows: _Rows, key, keep: 
     ensemble = vectors_of(model, snapshot)
     errors = _no_errors(solver, ensemble)
     start, _, states, dead = _launch(
-        journey, snapshot, first, errors, 0, fold(_key_of(key, snapshot, first), RENEWAL)
+        journey,
+        snapshot,
+        first,
+        errors,
+        0,
+        jax.random.fold_in(_key_of(key, snapshot, first), RENEWAL),
     )
     carry = _Carry(start, states, errors, solver.init(vectors_of(model, start)), dead)
     last, cycles = lax.scan(cycle, carry, rows)
@@ -250,9 +250,7 @@ def _view(journey: _Journey, begin: Snapshot, carry: _Carry, row: _Rows, observe
         return journey.through(moved, gaps, errors, 0)[1]
 
     lengths = gaps * jnp.asarray(model.dt, ensemble.dtype)
-    return Window(
-        row.values, row.weight, observe, carried, carry.forecast, lengths, carry.errors
-    )
+    return Window(row.values, row.weight, observe, carried, carry.forecast, lengths, carry.errors)
 
 
 def _launch(

@@ -14,8 +14,8 @@ from closura.core.assimilate import run_cycles
 from closura.core.cycles import Cycles
 from closura.core.model import AbstractModel
 from closura.core.problem import AbstractSolver, Background, Observations
-from closura.core.windows import AbstractWindowSolver
 from closura.core.rollout import member_keys, rollout, start_members
+from closura.core.windows import AbstractWindowSolver
 from closura.data.border import from_dataset, time_attributes
 from closura.data.observations import single
 from closura.data.verdict import judge, name_of, score
@@ -190,7 +190,7 @@ def _check_derivative(
 ) -> None:
     """Raise where what is observed has no derivative: along a random line it does not change."""
     unravel = _unravel(model)
-    states = jnp.asarray(sample[:, : DERIVATIVES_TRIED])
+    states = jnp.asarray(sample[:, :DERIVATIVES_TRIED])
     line = jax.random.normal(jax.random.key(0), states.shape, states.dtype)
 
     def observe(vector: Array) -> Array:

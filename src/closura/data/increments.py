@@ -70,9 +70,9 @@ def _find(analysis: xr.Dataset) -> dict[str, str]:
     shift = int(analysis.attrs.get("shift", 1))
     if shift > 1:
         raise ValueError(
-            f"the windows of {analysis.attrs['solver']} moved on by {shift} times, so that not every "
-            "forecast began from the analysis before it, and an increment holds the errors of "
-            "several intervals; assimilate with shift=1 to learn from increments."
+            f"the windows of {analysis.attrs['solver']} moved on by {shift} times, so that not "
+            "every forecast began from the analysis before it, and an increment holds the errors "
+            "of several intervals; assimilate with shift=1 to learn from increments."
         )
     return names
 
