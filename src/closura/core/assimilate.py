@@ -8,7 +8,6 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array
 
-from closura.core.closure import fold
 from closura.core.cycles import Cycles
 from closura.core.members import (
     add_vectors,
@@ -96,11 +95,13 @@ def _run(
         snapshot = _advance(model, solver, snapshot, inputs, keys, gap, regular)
         now = jax.random.fold_in(key, snapshot.step)
         alive = living(snapshot)
-        snapshot = replace_members(model, snapshot, unravel, alive, fold(now, RENEWAL))
+        snapshot = replace_members(
+            model, snapshot, unravel, alive, jax.random.fold_in(now, RENEWAL)
+        )
         forecast = vectors_of(model, snapshot)
         observed = Observed.at_one_time(values, variance, observe)
         before = solver.weights(memory)
-        analysis, memory = solver(forecast, observed, memory, fold(now, ANALYSIS))
+        analysis, memory = solver(forecast, observed, memory, jax.random.fold_in(now, ANALYSIS))
         after = solver.weights(memory)
         snapshot = add_vectors(model, snapshot, unravel, analysis - forecast)
         return (snapshot, memory), Cycles(

@@ -9,7 +9,6 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array
 
-from closura.core.closure import fold
 from closura.core.cycles import Cycles
 from closura.core.members import (
     add_vectors,
@@ -192,11 +191,11 @@ def _run(journey: _Journey, solver, operator, snapshot, rows: _Rows, key, keep: 
         begin, now = carry.snapshot, _key_of(key, carry.snapshot, row.gaps[:window])
         view = _view(journey, begin, carry, row, observe, window)
         ensemble = vectors_of(model, begin)
-        revised = solver.revise(ensemble, view, carry.memory, fold(now, ANALYSIS))
+        revised = solver.revise(ensemble, view, carry.memory, jax.random.fold_in(now, ANALYSIS))
         begin = add_vectors(model, begin, unravel, revised.ensemble - ensemble)
         errors = _longer(revised.errors, shift)
         begin, later, states, dead = _launch(
-            journey, begin, row.gaps, errors, shift, fold(now, RENEWAL)
+            journey, begin, row.gaps, errors, shift, jax.random.fold_in(now, RENEWAL)
         )
         newest = slice(window - shift, window)
         record = _record(
@@ -210,7 +209,12 @@ def _run(journey: _Journey, solver, operator, snapshot, rows: _Rows, key, keep: 
     ensemble = vectors_of(model, snapshot)
     errors = _no_errors(solver, ensemble)
     start, _, states, dead = _launch(
-        journey, snapshot, first, errors, 0, fold(_key_of(key, snapshot, first), RENEWAL)
+        journey,
+        snapshot,
+        first,
+        errors,
+        0,
+        jax.random.fold_in(_key_of(key, snapshot, first), RENEWAL),
     )
     carry = _Carry(start, states, errors, solver.init(vectors_of(model, start)), dead)
     last, cycles = lax.scan(cycle, carry, rows)

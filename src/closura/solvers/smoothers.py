@@ -1,6 +1,5 @@
 """The ensemble Kalman smoother: any ensemble filter, which also revises its last analyses."""
 
-from dataclasses import replace
 from typing import Any
 
 import equinox as eqx
@@ -34,6 +33,10 @@ class EnKS(AbstractSmoother):
 
     filter: AbstractEnsembleSolver = ETKF()
     lag: int = eqx.field(static=True, default=5)
+    members: int = eqx.field(static=True, init=False)
+
+    def __post_init__(self):
+        self.members = self.filter.members
 
     def __check_init__(self):
         if not isinstance(self.filter, AbstractEnsembleSolver):
@@ -46,17 +49,13 @@ class EnKS(AbstractSmoother):
                 f"EnKS: lag is {self.lag}; it must be 1 or more. Without it use the filter itself."
             )
 
-    @property
-    def members(self) -> int:
-        return self.filter.members
-
     def prepare(self, background: Background) -> "EnKS":
         places = background.places
         repeated = background._replace(
             sample=np.tile(background.sample, (self.lag + 1, 1)),
             places=None if places is None else np.tile(places, (self.lag + 1, 1)),
         )
-        return replace(self, filter=self.filter.prepare(repeated))
+        return eqx.tree_at(lambda s: s.filter, self, self.filter.prepare(repeated))
 
     def init(self, ensemble: Float[Array, "state member"]) -> Any:
         """Return the first ensemble as its own past: without anomalies it is never revised."""
