@@ -1,5 +1,6 @@
 """An experiment that assimilates observations of a simulated truth, and learns from it."""
 
+import math
 from dataclasses import fields
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
@@ -59,6 +60,10 @@ def _settle(experiment: "Experiment") -> Skeleton:
     """Return the settings with lengths filled in; refuse what does not fit together."""
     settings = cast(AssimilatedExperiment, experiment.settings)
     said, every = settings.assimilate, settings.observe.every
+    if not math.isfinite(settings.observe.noise):
+        raise ValueError(
+            "observe.noise is infinite, so nothing is observed; make it finite."
+        )
     for section in ("truth", "coarse"):
         dt = experiment.model(section).dt
         check_multiple("observe.every", every, f"the time step of {section}", dt)

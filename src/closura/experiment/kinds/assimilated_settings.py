@@ -62,4 +62,4 @@ class AssimilatedExperiment(Skeleton):
     increments: Increments | None = None
 
     def models(self) -> Mapping[str, Spec]:
-        return {"truth": self.truth, "coarse": self.coarse or self.truth}
+        return {"truth": self.truth, "coarse": self.truth if self.coarse is None else self.coarse}
