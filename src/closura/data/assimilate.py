@@ -64,7 +64,7 @@ def assimilate(
     Raises:
         ValueError: Times, shapes or names do not fit; or every member is dead (`DeadEnsemble`).
     """
-    sample, states = _climate(model, climatology if climatology is not None else truth, key)
+    sample, states = _climate(model, truth if climatology is None else climatology, key)
     climate = _unravel(model)(jnp.asarray(sample.mean(axis=1)))
     check_observations(model, observations, climate, truth)
     solver = solver.prepare(background_of(model, observations, sample))
@@ -79,8 +79,6 @@ def assimilate(
         key=jax.random.fold_in(key, SOLVER), keep_members=keep_members,
     )  # fmt: skip
     found = _as_dataset(model, observations, cycles, solver)
-    check_predictions(np.asarray(cycles.forecast), np.asarray(cycles.innovation), observations)
-    _check_alive(found, solver)
     if truth is not None:
         means = {"forecast": cycles.forecast, "analysis": cycles.analysis}
         if cycles.smoothed is not None:
@@ -188,7 +186,8 @@ def _check_derivative(
 
 
 def _as_dataset(model, observations: Observations, cycles: Cycles, solver) -> xr.Dataset:
-    """Return what happened by variable and time."""
+    """Return what happened by variable and time, or raise if it came to nothing."""
+    _check_alive(cycles, observations, solver)
     kinds = {
         "forecast": cycles.forecast,
         "analysis": cycles.analysis,
@@ -249,10 +248,11 @@ def _root_mean_square(values: np.ndarray) -> np.ndarray:
     return np.sqrt(total.sum(axis=-1) / np.where(held.any(axis=-1), held.sum(axis=-1), np.nan))
 
 
-def _check_alive(found: xr.Dataset, solver: AbstractSolver) -> None:
-    gone = found["replaced"].values >= solver.members
+def _check_alive(cycles: Cycles, observations: Observations, solver: AbstractSolver) -> None:
+    check_predictions(np.asarray(cycles.forecast), np.asarray(cycles.innovation), observations)
+    gone = np.asarray(cycles.replaced) >= solver.members
     if gone.any():
-        time = float(found["time"].values[int(np.argmax(gone))])
+        time = float(observations.time[int(np.argmax(gone))])
         raise DeadEnsemble(
             f"every member is dead (not finite) at time {time:g}: the model blew up, or the "
             "analysis did. Shorten dt, use a smaller inflation, or larger observation errors."
