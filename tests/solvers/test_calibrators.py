@@ -4,7 +4,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from solvers.linear_problem import MEASURED, SLOPES, exact, failing, line, linear_problem
 
 from closura.core.calibrate import Measurement, Problem
 from closura.core.couple import ClosuraWarning
@@ -16,6 +15,7 @@ from closura.solvers.langevin import ALDI, EKS
 from closura.solvers.markov import MCMC
 from closura.solvers.maximum import MAP
 from closura.solvers.unscented import UKI
+from solvers.linear_problem import MEASURED, SLOPES, exact, failing, line, linear_problem
 
 MANY = 400
 # A mean of N draws is off by about 1 / sqrt(N) of the posterior's deviation, a variance by
