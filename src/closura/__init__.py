@@ -49,6 +49,7 @@ _HOME = {
     "solvers.unscented": ("UKI",),
     "data.assimilate": ("assimilate",),
     "data.observations": ("Observe", "observe", "read_observations"),
+    "data.posterior": ("posterior_dataset",),
     "data.simulate": ("simulate",),
     "data.diagnose": ("diagnose",),
     "data.pairs": ("load_pairs", "read_pairs", "save_pairs"),

@@ -19,6 +19,7 @@ from closura.core.learner import AbstractLearner, Pairs
 from closura.core.model import AbstractModel, AbstractODE, Snapshot
 from closura.core.problem import AbstractSolver, Background, Observed
 from closura.core.rollout import member_keys, rollout, start_members
+from closura.solvers.laws import check_calibrator as check_calibrator
 
 STEPS = 6
 

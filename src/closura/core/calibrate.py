@@ -111,8 +111,9 @@ class Problem(eqx.Module):
         self, positions: Float[Array, "number member"], key: Array
     ) -> Float[Array, "stat member"]:
         """Return the statistics of every member, each with randomness of its own."""
-        if getattr(self.simulator, "on_host", False):
-            return self.simulator.simulate_members(self.prior.spread_out(positions), key)
+        simulator: Any = self.simulator
+        if getattr(simulator, "on_host", False):
+            return simulator.simulate_members(self.prior.spread_out(positions), key)
         return _predict(self, positions, key)
 
     def log_likelihood(self, predicted: Float[Array, "stat *member"]) -> Array:
