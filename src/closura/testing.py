@@ -20,6 +20,7 @@ from closura.core.model import AbstractModel, AbstractODE, Snapshot
 from closura.core.problem import AbstractSolver, Background, Observed
 from closura.core.rollout import member_keys, rollout, start_members
 from closura.core.windows import AbstractWindowSolver, Window
+from closura.solvers.laws import check_calibrator as check_calibrator
 
 STEPS = 6
 

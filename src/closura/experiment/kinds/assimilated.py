@@ -61,9 +61,7 @@ def _settle(experiment: "Experiment") -> Skeleton:
     settings = cast(AssimilatedExperiment, experiment.settings)
     said, every = settings.assimilate, settings.observe.every
     if not math.isfinite(settings.observe.noise):
-        raise ValueError(
-            "observe.noise is infinite, so nothing is observed; make it finite."
-        )
+        raise ValueError("observe.noise is infinite, so nothing is observed; make it finite.")
     for section in ("truth", "coarse"):
         dt = experiment.model(section).dt
         check_multiple("observe.every", every, f"the time step of {section}", dt)
