@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 SECTIONS = ("name", "kind", "description", "seed", "precision", "truth", "coarse", "observe",
             "assimilate", "seeds", "solvers", "increments", "learners", "expect",
             "report")  # fmt: skip
+EXAMPLES = {
+    "increments": "increments: {solver: etkf, duration: 400.0}",
+    "learners": "learners: {cubic: {type: Polynomial, degree: 3}}",
+}
 TELLING = ("assimilate", "solvers", "observe")  # any of these sections shows the kind
 
 
@@ -44,16 +48,10 @@ def _tidy(document: Document, source: str) -> Document:
         found, wanted = ("learners", "increments") if learns else ("increments", "learners")
         raise ValueError(
             f"{source}: there is '{found}' and no '{wanted}'. Learners learn from increments: add "
-            f"{wanted}, e.g. {_EXAMPLES[wanted]}, or remove {found}."
+            f"{wanted}, e.g. {EXAMPLES[wanted]}, or remove {found}."
         )
     left_out = ("coarse", "learners", "increments")  # null says the same as nothing
     return {k: v for k, v in document.items() if v is not None or k not in left_out}
-
-
-_EXAMPLES = {
-    "increments": "increments: {solver: etkf, duration: 400.0}",
-    "learners": "learners: {cubic: {type: Polynomial, degree: 3}}",
-}
 
 
 def _settle(experiment: "Experiment") -> Skeleton:
