@@ -68,9 +68,7 @@ def assimilate(
     begin = _first_states(model, solver, states, initial, jax.random.fold_in(key, START))
     present = None if inputs is None else inputs.at(0)
     snapshot = start_members(model, keys, states=begin, inputs=present)
-    _check_operator(model, observations)
-    if isinstance(solver, AbstractWindowSolver) and solver.differentiates:
-        _check_derivative(model, observations, sample, type(solver).__name__)
+    _check_operator(model, observations, solver, sample)
     cycles, _ = run_cycles(
         model, snapshot, observations, solver, keys=keys, inputs=inputs,
         key=jax.random.fold_in(key, SOLVER), keep_members=keep_members,
@@ -78,11 +76,14 @@ def assimilate(
     found = _as_dataset(model, observations, cycles, solver)
     _check_alive(found, solver)
     if truth is not None:
-        means = {"forecast": cycles.forecast, "analysis": cycles.analysis}
-        if cycles.smoothed is not None:
-            means["smoothed"] = cycles.smoothed[0]
-        found = score(model, found, truth, **means)
+        found = score(model, found, truth, **_means(cycles))
     return judge(found, model, observations, _unravel(model)(jnp.asarray(sample.mean(axis=1))))
+
+
+def _means(cycles: Cycles) -> dict[str, Array]:
+    """Return the means that a truth is compared with."""
+    means = {"forecast": cycles.forecast, "analysis": cycles.analysis}
+    return means if cycles.smoothed is None else means | {"smoothed": cycles.smoothed[0]}
 
 
 def _fields_template(model: AbstractModel) -> Any:
@@ -169,7 +170,7 @@ def _first_states(model, solver, states: Any, initial: Any, key: Array) -> Any:
     return jax.tree.map(lambda leaf: leaf[..., chosen], states)
 
 
-def _check_operator(model: AbstractModel, observations: Observations) -> None:
+def _check_operator(model: AbstractModel, observations: Observations, solver, sample) -> None:
     try:
         seen = eqx.filter_eval_shape(observations.operator, _fields_template(model))
     except (AttributeError, KeyError) as error:
@@ -183,6 +184,8 @@ def _check_operator(model: AbstractModel, observations: Observations) -> None:
             f"the operator returns shape {seen.shape} and there are {observations.sizes[1]} "
             "observations at a time; one number each is wanted."
         )
+    if isinstance(solver, AbstractWindowSolver) and solver.differentiates:
+        _check_derivative(model, observations, sample, type(solver).__name__)
 
 
 def _check_derivative(
