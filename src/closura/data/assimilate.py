@@ -43,17 +43,15 @@ def assimilate(
     It holds ``forecast``, ``analysis``, ``increment``, ``forecast_spread``, ``analysis_spread``
     (of several variables: ``analysis_X`` and so on), ``innovation``, ``replaced`` (members drawn
     anew) and, with a truth, ``forecast_rmse`` and ``analysis_rmse``. A solver that looks back adds
-    ``smoothed``, the state of each time after its last revision, with spread and error; one that
-    estimates errors of the model ``model_error``, added on arrival at each time. The attribute
-    ``diverged`` is 1, and a warning says so, where the filter lost the truth (see `judge`).
+    ``smoothed`` (each time after its last revision, with spread and error), a weak constraint
+    ``model_error``. Where the filter lost the truth ``diverged`` is 1, with a warning (`judge`).
 
     Args:
         model: Any model, coupled ones too.
         observations: See `observe`, `read_observations`; their time counts from the start.
-        solver: An ensemble filter, a smoother, a variational solver or a baseline.
+        solver: A filter, a smoother, 3D- or 4D-Var, or a baseline.
         truth: The run that was observed, to score against; saved at the observations' times.
-        climatology: A run for members to start from, and to measure static covariances on; the
-            truth if None, else a free run of the model.
+        climatology: To start members from and measure covariances on; the truth, or a free run.
         initial: States to start from, members on the last axis, instead of such instants.
         inputs: `Series` that the model or its closures read.
         keep_members: Whether forecasts, analyses and increments keep the dimension ``member``.
