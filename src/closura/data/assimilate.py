@@ -52,10 +52,9 @@ def assimilate(
     Args:
         model: Any model, coupled ones too.
         observations: See `observe`, `read_observations`; their time counts from the start.
-        solver: An ensemble filter, a smoother, a variational solver or a baseline.
+        solver: A filter, a smoother, 3D- or 4D-Var, or a baseline.
         truth: The run that was observed, to score against; saved at the observations' times.
-        climatology: A run for members to start from, and to measure static covariances on; the
-            truth if None, else a free run of the model.
+        climatology: To start members from and measure covariances on; the truth, or a free run.
         initial: States to start from, members on the last axis, instead of such instants.
         inputs: `Series` that the model or its closures read.
         keep_members: Whether forecasts, analyses and increments keep the dimension ``member``.
@@ -72,19 +71,21 @@ def assimilate(
     begin = _first_states(model, solver, states, initial, jax.random.fold_in(key, START))
     present = None if inputs is None else inputs.at(0)
     snapshot = start_members(model, keys, states=begin, inputs=present)
-    if isinstance(solver, AbstractWindowSolver) and solver.differentiates:
-        _check_derivative(model, observations, sample, type(solver).__name__)
+    _check_smooth(model, observations, solver, sample)
     cycles, _ = run_cycles(
         model, snapshot, observations, solver, keys=keys, inputs=inputs,
         key=jax.random.fold_in(key, SOLVER), keep_members=keep_members,
     )  # fmt: skip
     found = _as_dataset(model, observations, cycles, solver)
     if truth is not None:
-        means = {"forecast": cycles.forecast, "analysis": cycles.analysis}
-        if cycles.smoothed is not None:
-            means["smoothed"] = cycles.smoothed[0]
-        found = score(model, found, truth, **means)
+        found = score(model, found, truth, **_means(cycles))
     return judge(found, model, observations, climate)
+
+
+def _means(cycles: Cycles) -> dict[str, Array]:
+    """Return the means that a truth is compared with."""
+    means = {"forecast": cycles.forecast, "analysis": cycles.analysis}
+    return means if cycles.smoothed is None else means | {"smoothed": cycles.smoothed[0]}
 
 
 def _fields_template(model: AbstractModel) -> Any:
@@ -159,10 +160,11 @@ def _first_states(model, solver, states: Any, initial: Any, key: Array) -> Any:
     return jax.tree.map(lambda leaf: leaf[..., chosen], states)
 
 
-def _check_derivative(
-    model: AbstractModel, observations: Observations, sample: np.ndarray, owner: str
-) -> None:
-    """Raise where what is observed has no derivative: along a random line it does not change."""
+def _check_smooth(model: AbstractModel, observations: Observations, solver, sample) -> None:
+    """Raise where a solver differentiates and along a random line observations do not change."""
+    if not (isinstance(solver, AbstractWindowSolver) and solver.differentiates):
+        return
+    owner = type(solver).__name__
     unravel = _unravel(model)
     states = jnp.asarray(sample[:, :DERIVATIVES_TRIED])
     line = jax.random.normal(jax.random.key(0), states.shape, states.dtype)

@@ -157,7 +157,8 @@ def _truths(work: Work, settings: AssimilatedExperiment) -> list[Step]:
 
 def _assimilations(work: Work, learner: str | None) -> list[Step]:
     """Return the steps that assimilate with each solver, into the model with a closure or none."""
-    settings, said = work.experiment.settings, work.experiment.resolved()
+    settings = cast(AssimilatedExperiment, work.experiment.settings)
+    said = work.experiment.resolved()
     runs = tuple(f"truth/{name}" for name in ("climate", *_twins("test", settings.seeds)))
     fits = () if learner is None else tuple(fit_name(learner, i) for i in range(settings.seeds))
     found = []
