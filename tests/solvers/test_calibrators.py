@@ -87,6 +87,11 @@ def test_too_few_iterations_are_told(key):
         EKI(20, iterations=1).solve(linear_problem(), key=key)
 
 
+def test_members_that_still_remember_the_prior_are_told(key):
+    with pytest.warns(ClosuraWarning, match="ALDI stopped at a time of 0.0.+ after 2 iterations"):
+        ALDI(20, iterations=2).solve(linear_problem(), key=key)
+
+
 def test_full_steps_shrink_below_the_posterior_and_the_prior_holds_them(key):
     problem, mean = linear_problem(), exact()[0]
     free = EKI(200, iterations=15, step=1.0).solve(problem, key=key).members
