@@ -54,6 +54,7 @@ def test_a_straight_line_has_the_posterior_of_bayes_rule(calibrator, draws, key)
     np.testing.assert_allclose(scaled, 0, atol=4 * (2 / draws) ** 0.5 + 1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "ratio"), [(EKS, 0.75), (ALDI, 1.1)])
 def test_the_correction_of_aldi_gives_a_small_ensemble_its_spread(kind, ratio, key):
     keys = jax.random.split(key, 30)
