@@ -54,6 +54,7 @@ def test_a_straight_line_has_the_posterior_of_bayes_rule(calibrator, draws, key)
     np.testing.assert_allclose(scaled, 0, atol=4 * (2 / draws) ** 0.5 + 1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "ratio"), [(EKS, 0.75), (ALDI, 1.1)])
 def test_the_correction_of_aldi_gives_a_small_ensemble_its_spread(kind, ratio, key):
     keys = jax.random.split(key, 30)
@@ -85,6 +86,11 @@ def test_steps_chosen_by_the_misfit_add_up_to_one(key):
 def test_too_few_iterations_are_told(key):
     with pytest.warns(ClosuraWarning, match="EKI stopped after 1 iterations at a total step of"):
         EKI(20, iterations=1).solve(linear_problem(), key=key)
+
+
+def test_members_that_still_remember_the_prior_are_told(key):
+    with pytest.warns(ClosuraWarning, match="ALDI stopped at a time of 0.0.+ after 2 iterations"):
+        ALDI(20, iterations=2).solve(linear_problem(), key=key)
 
 
 def test_full_steps_shrink_below_the_posterior_and_the_prior_holds_them(key):
