@@ -199,7 +199,8 @@ def _descend(
     for epoch in range(training.epochs):
         rate = jnp.asarray(rates[0] * training.learning_rate, jnp.float32)
         here = jax.random.fold_in(key, epoch)
-        *now, loss = _epoch(*now, fixed, seen, prior, rate, training, here)
+        trained, memory, loss = _epoch(*now, fixed, seen, prior, rate, training, here)
+        now = (trained, memory)
         found = float(_judge(now[0], fixed, judged, prior, judge))
         losses.append(float(loss))
         validation.append(found)
