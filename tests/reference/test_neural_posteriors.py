@@ -42,7 +42,7 @@ def gaussian():
 @pytest.mark.slow
 def test_the_neural_posterior_of_a_linear_problem_is_the_closed_form(gaussian):
     problem, exact = gaussian
-    found = cl.NPE(simulations=10_000, batch=200).solve(problem, key=jax.random.key(1))
+    found = cl.NPE(simulations=20_000, batch=200).solve(problem, key=jax.random.key(1))
     score = c2st(found.draw(2000, key=jax.random.key(2)), exact, seed=0)
     print(f"C2ST of NPE on the linear problem: {score:.3f}")
     assert score <= 0.55

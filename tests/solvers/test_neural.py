@@ -11,7 +11,7 @@ from closura.core import progress
 from closura.solvers.density import _begin
 from closura.solvers.neural import _Pairs, _warn_where_unseen
 
-FAST = {"simulations": 600, "layers": 2, "width": 16, "epochs": 15, "patience": 5}
+FAST = {"simulations": 600, "layers": 2, "width": 16, "epochs": 60, "learning_rate": 5e-3}
 
 
 def line(parameters, key):
@@ -106,7 +106,7 @@ def test_epochs_are_traced_once_and_reported(problem):
 
     with pytest.MonkeyPatch.context() as patch, progress.listen(lambda *told: heard.append(told)):
         patch.setattr(density, "_loss", counted)
-        settings = FAST | {"epochs": 6, "patience": 2}
+        settings = FAST | {"epochs": 6}
         found = cl.NPE(**settings).solve(problem, key=jax.random.key(1))
     assert len(traces) == 2  # a training epoch, and the held-out loss
     epochs = [values["epoch"] for event, values in heard if event == "train"]
