@@ -5,10 +5,12 @@ from typing import Any, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Bool, Float, Int
 
+from closura.core.batch import any_in_batch
 from closura.core.closure import fold
 from closura.core.model import AbstractModel, Snapshot
 from closura.core.problem import AbstractSolver, Observations, Observed
@@ -71,13 +73,17 @@ def run_cycles(
         What happened, and the snapshot after the last analysis.
     """
     steps = observations.steps(model.dt)
-    gaps = jnp.diff(jnp.asarray(steps, jnp.int32), prepend=0)
+    gaps = np.diff(steps, prepend=0).astype(np.int32)
     regular = int(gaps[0]) if bool((gaps == gaps[0]).all()) else None
     if inputs is not None:
         inputs.check_covers(0, int(steps[-1]))
     dtype = jax.tree.leaves(model.fields(snapshot.state))[0].dtype
     variance = jnp.broadcast_to(observations.variance, observations.sizes)
-    rows = (jnp.asarray(observations.values, dtype), jnp.asarray(variance, dtype), gaps)
+    rows = (
+        jnp.asarray(observations.values, dtype),
+        jnp.asarray(variance, dtype),
+        jnp.asarray(gaps),
+    )
     return _run(
         model, solver, observations.operator, snapshot, rows, inputs, keys, key, regular,
         keep_members,
@@ -162,7 +168,7 @@ def _replace_dead(model, snapshot, unravel, key) -> tuple[Snapshot, Int[Array, "
         return _add(model, copied, unravel, wanted)
 
     some = (dead > 0) & (dead < alive.size)
-    return lax.cond(some, renew, lambda snapshot: snapshot, snapshot), dead
+    return lax.cond(any_in_batch(some), renew, lambda snapshot: snapshot, snapshot), dead
 
 
 def _draw_like(vectors: Array, alive: Bool[Array, "member"], key: Array) -> Array:

@@ -11,7 +11,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array
 
 from closura.core.assimilate import Cycles, run_cycles
-from closura.core.model import AbstractModel
+from closura.core.model import AbstractModel, Snapshot
 from closura.core.problem import AbstractSolver, Background, Observations
 from closura.core.rollout import member_keys, rollout, start_members
 from closura.data.border import from_dataset, time_attributes
@@ -57,13 +57,11 @@ def assimilate(
     Raises:
         ValueError: Times, shapes or names do not fit, or every member is dead.
     """
-    sample, states = _climate(model, climatology if climatology is not None else truth, key)
-    solver = solver.prepare(_background(model, observations, sample))
-    keys = member_keys(jax.random.fold_in(key, MEMBERS), solver.members)
-    begin = _first_states(model, solver, states, initial, jax.random.fold_in(key, START))
-    present = None if inputs is None else inputs.at(0)
-    snapshot = start_members(model, keys, states=begin, inputs=present)
-    _check_operator(model, observations)
+    climate = climate_of(model, climatology if climatology is not None else truth, key)
+    sample = climate[0]
+    solver = solver.prepare(background_of(model, observations, sample))
+    snapshot, keys = start_run(model, solver, climate[1], initial=initial, inputs=inputs, key=key)
+    check_operator(model, observations)
     cycles, _ = run_cycles(
         model, snapshot, observations, solver, keys=keys, inputs=inputs,
         key=jax.random.fold_in(key, SOLVER), keep_members=keep_members,
@@ -72,20 +70,30 @@ def assimilate(
     _check_alive(found, solver)
     if truth is not None:
         found = score(model, found, truth, forecast=cycles.forecast, analysis=cycles.analysis)
-    return judge(found, model, observations, _unravel(model)(jnp.asarray(sample.mean(axis=1))))
+    return judge(found, model, observations, unraveller(model)(jnp.asarray(sample.mean(axis=1))))
 
 
 def _fields_template(model: AbstractModel) -> Any:
     return eqx.filter_eval_shape(lambda k: model.fields(model.initial_state(k)), jax.random.key(0))
 
 
-def _unravel(model: AbstractModel):
+def unraveller(model: AbstractModel):
     """Return what turns one vector into fields."""
     zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), _fields_template(model))
     return ravel_pytree(zeros)[1]
 
 
-def _climate(model: AbstractModel, run: xr.Dataset | None, key: Array) -> tuple[np.ndarray, Any]:
+def start_run(
+    model: AbstractModel, solver: AbstractSolver, states: Any, *, initial: Any, inputs: Any, key
+) -> tuple[Snapshot, Array]:
+    """Return the ensemble at step 0 and the keys of its members."""
+    keys = member_keys(jax.random.fold_in(key, MEMBERS), solver.members)
+    begin = _first_states(model, solver, states, initial, jax.random.fold_in(key, START))
+    present = None if inputs is None else inputs.at(0)
+    return start_members(model, keys, states=begin, inputs=present), keys
+
+
+def climate_of(model: AbstractModel, run: xr.Dataset | None, key: Array) -> tuple[np.ndarray, Any]:
     """Return instants of the climate as vectors (state, instant), and as States if they are."""
     if run is None:
         keys = member_keys(jax.random.fold_in(key, FREE), FREE_MEMBERS)
@@ -122,7 +130,8 @@ def _vectors(fields: Any) -> Array:
     return jax.vmap(lambda one: ravel_pytree(one)[0], in_axes=-1, out_axes=-1)(fields)
 
 
-def _background(model: AbstractModel, observations: Observations, sample) -> Background:
+def background_of(model: AbstractModel, observations: Observations, sample) -> Background:
+    """Return what a solver may prepare itself with."""
     names = [variable.name for variable in model.variables]
     places = None
     if all(name in model.places for name in names):
@@ -159,7 +168,8 @@ def _first_states(model, solver, states: Any, initial: Any, key: Array) -> Any:
     return jax.tree.map(lambda leaf: leaf[..., chosen], states)
 
 
-def _check_operator(model: AbstractModel, observations: Observations) -> None:
+def check_operator(model: AbstractModel, observations: Observations) -> None:
+    """Raise unless the operator sees what the model has, one number an observation."""
     try:
         seen = eqx.filter_eval_shape(observations.operator, _fields_template(model))
     except (AttributeError, KeyError) as error:
@@ -177,7 +187,7 @@ def _check_operator(model: AbstractModel, observations: Observations) -> None:
 
 def _as_dataset(model, observations: Observations, cycles: Cycles, solver) -> xr.Dataset:
     """Return what happened by variable and time."""
-    unravel = _unravel(model)
+    unravel = unraveller(model)
     kinds = {
         "forecast": cycles.forecast,
         "analysis": cycles.analysis,

@@ -27,26 +27,35 @@ def score(model: AbstractModel, found: xr.Dataset, truth: xr.Dataset, **means: A
     Raises:
         ValueError: The truth is not saved at one of the times.
     """
-    truth = single(truth)
-    try:
-        held = truth.sel(time=found["time"].values, method="nearest")
-    except KeyError:
-        held = truth.isel(time=slice(0, 0))
-    gap = np.abs(held["time"].values - found["time"].values) if held.sizes["time"] else np.inf
-    if np.max(gap) > 1e-6 * float(model.dt) + 1e-9:
-        raise ValueError(
-            f"the truth covers times {float(truth.time[0]):g} to {float(truth.time[-1]):g} and is "
-            f"not saved at every observation, {float(found.time[0]):g} to "
-            f"{float(found.time[-1]):g}; simulate it with every= the observations' interval."
-        )
-    wanted = [held[v.name].transpose("time", ...).values for v in model.variables]
-    exact = np.concatenate([w.reshape(len(w), -1) for w in wanted], axis=1)
+    exact = states_at(model, truth, found["time"].values)
     about = {"long_name": "root mean square error over all variables"}
     for kind, vectors in means.items():
         error = np.sqrt(np.mean((np.asarray(vectors) - exact) ** 2, axis=1))
         found[f"{kind}_rmse"] = ("time", error, about)
     limit = np.sqrt(np.mean((exact - exact.mean(axis=0)) ** 2))
     return found.assign_attrs(climate_rmse=float(limit))
+
+
+def states_at(model: AbstractModel, truth: xr.Dataset, times: np.ndarray) -> np.ndarray:
+    """Return a truth as vectors (time, state).
+
+    Raises:
+        ValueError: The truth is not saved at one of the times.
+    """
+    truth = single(truth)
+    try:
+        held = truth.sel(time=times, method="nearest")
+    except KeyError:
+        held = truth.isel(time=slice(0, 0))
+    gap = np.abs(held["time"].values - times) if held.sizes["time"] else np.inf
+    if np.max(gap) > 1e-6 * float(model.dt) + 1e-9:
+        raise ValueError(
+            f"the truth covers times {float(truth.time[0]):g} to {float(truth.time[-1]):g} and is "
+            f"not saved at every observation, {times[0]:g} to "
+            f"{times[-1]:g}; simulate it with every= the observations' interval."
+        )
+    wanted = [held[v.name].transpose("time", ...).values for v in model.variables]
+    return np.concatenate([w.reshape(len(w), -1) for w in wanted], axis=1)
 
 
 def judge(
@@ -74,9 +83,7 @@ def judge(
         limit = float(np.sqrt(np.nanmean((observations.values - seen) ** 2)))
         noise = np.sqrt(np.mean(observations.variance[np.isfinite(observations.variance)]))
         expected, what = np.hypot(_spread(found, model, "forecast", half), noise), "innovation"
-    reached = float(np.sqrt(np.nanmean(error**2))) if np.isfinite(error).any() else np.inf
-    unaware = found.attrs["members"] > 1 and reached > UNAWARE * expected
-    diverged = unaware or not reached < NO_BETTER * limit
+    diverged, reached = has_diverged(error, expected, limit, members=found.attrs["members"])
     lines = []
     if diverged:
         lines.append(
@@ -91,6 +98,22 @@ def judge(
     for line in lines:
         warnings.warn(line, ClosuraWarning, stacklevel=3)
     return found.assign_attrs(diverged=int(diverged), replaced=replaced, warnings=lines)
+
+
+def has_diverged(
+    error: np.ndarray, expected: float, limit: float, *, members: int
+) -> tuple[bool, float]:
+    """Return the verdict on a series of errors, and their root mean square.
+
+    Args:
+        error: One number a time; NaN where there is none.
+        expected: What the spread of the members leads one to expect.
+        limit: Error of the climate.
+        members: Size of the ensemble; a single state expects nothing.
+    """
+    reached = float(np.sqrt(np.nanmean(error**2))) if np.isfinite(error).any() else np.inf
+    unaware = members > 1 and reached > UNAWARE * expected
+    return bool(unaware or not reached < NO_BETTER * limit), reached
 
 
 def _spread(found: xr.Dataset, model: AbstractModel, kind: str, times: slice) -> float:
