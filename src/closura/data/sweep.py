@@ -109,7 +109,7 @@ def _axes(model: AbstractModel, solver: AbstractSolver, grid: Grid) -> dict[str,
             near = get_close_matches(name, [*known, MODEL], n=1)
             hint = f"; did you mean {near[0]!r}?" if near else "."
             raise ValueError(f"{owner} has no setting {name!r}{hint} It takes: {', '.join(known)}.")
-        if isinstance(values, str) or np.ndim(values) == 0 and not isinstance(values, Mapping):
+        if isinstance(values, str) or (np.ndim(values) == 0 and not isinstance(values, Mapping)):
             raise ValueError(f"grid[{name!r}] is {values!r}; wanted are several values: [...].")
         if len(values) == 0:
             raise ValueError(f"grid[{name!r}] is empty; give one value or more.")
