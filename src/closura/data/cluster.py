@@ -1,9 +1,14 @@
 """Work handed to the workers of a Dask cluster, and the answers as they come."""
 
 import os
+import pickle
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
+
+import cloudpickle
+import jax
+import jax.numpy as jnp
 
 
 def spread_over(
@@ -30,10 +35,20 @@ def spread_over(
             "pip install 'closura[distributed]', or leave cluster out."
         ) from missing
     with _client(distributed, cluster) as client:
-        futures = [client.submit(work, task, pure=False) for task in tasks]
+        double = jnp.result_type(float) == jnp.float64
+        futures = [
+            client.submit(_work_on, work, cloudpickle.dumps(task), double, pure=False)
+            for task in tasks
+        ]
         numbers = {future.key: number for number, future in enumerate(futures)}
         for future in distributed.as_completed(futures):
             yield numbers[future.key], future.result()
+
+
+def _work_on(work: Callable[[Any], Any], packed: bytes, double: bool) -> Any:
+    """Unpack a task where numbers are as wide as at the sender's, else arrays lose digits."""
+    with jax.enable_x64(double):
+        return work(pickle.loads(packed))
 
 
 @contextmanager

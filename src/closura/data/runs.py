@@ -51,8 +51,7 @@ class Task(NamedTuple):
         initial: See `assimilate`.
         inputs: See `assimilate`.
         skip: Time before which nothing is averaged.
-        key: Data of the sweep's key.
-        double: Whether numbers are double.
+        key: Randomness of the whole.
     """
 
     model: AbstractModel
@@ -62,8 +61,7 @@ class Task(NamedTuple):
     initial: Any
     inputs: Any
     skip: float
-    key: np.ndarray
-    double: bool
+    key: Array
 
     @property
     def size(self) -> int:
@@ -76,18 +74,17 @@ Scores = dict[str, np.ndarray]
 
 def run_task(task: Task, tell: Callable[[int], None] = lambda runs: None) -> Scores:
     """Return scores of every run, (setting, seed), telling how many runs each batch has done."""
-    with jax.enable_x64(task.double):
-        worlds = _worlds(task)
-        solvers = [_prepared(solver, task.solvers[0], worlds) for solver in task.solvers]
-        found: dict[int, Scores] = {}
-        for part in _alike(solvers):
-            members = task.solvers[part[0]].members
-            runs = [(place, seed) for place in part for seed in range(len(worlds))]
-            batches = _Batches(task, worlds, [solvers[place] for place in part], members)
-            for number, scores in enumerate(batches.results(runs, part, tell)):
-                place, seed = runs[number]
-                found[place * len(worlds) + seed] = scores
-        return _gathered(found, (len(solvers), len(worlds)))
+    worlds = _worlds(task)
+    solvers = [_prepared(solver, task.solvers[0], worlds) for solver in task.solvers]
+    found: dict[int, Scores] = {}
+    for part in _alike(solvers):
+        members = task.solvers[part[0]].members
+        runs = [(place, seed) for place in part for seed in range(len(worlds))]
+        batches = _Batches(task, worlds, [solvers[place] for place in part], members)
+        for number, scores in enumerate(batches.results(runs, part, tell)):
+            place, seed = runs[number]
+            found[place * len(worlds) + seed] = scores
+    return _gathered(found, (len(solvers), len(worlds)))
 
 
 class _World:
@@ -114,13 +111,12 @@ class _World:
 
 
 def _worlds(task: Task) -> list[_World]:
-    key = jax.random.wrap_key_data(jnp.asarray(task.key))
     worlds: list[_World] = []
     for twin in task.twins:
         check_operator(task.model, twin.observations)
         same = worlds and twin.observations is task.twins[0].observations
         like = worlds[0] if same else None
-        worlds.append(_World(task.model, twin, jax.random.fold_in(key, twin.seed), like))
+        worlds.append(_World(task.model, twin, jax.random.fold_in(task.key, twin.seed), like))
     return worlds
 
 
@@ -149,6 +145,7 @@ class _Batches:
 
     def __init__(self, task: Task, worlds: list[_World], solvers: list, members: int):
         self.task, self.worlds, self.members = task, worlds, members
+        self.double = jnp.result_type(float) == jnp.float64
         # One solver serves all seeds unless the climate that it knows is that of its seed.
         dtype = jax.tree.leaves(eqx.filter_eval_shape(_first_fields, task.model))[0].dtype
         self.solvers = stack([one for row in solvers for one in row], dtype)
@@ -188,7 +185,7 @@ class _Batches:
         rows = np.array([row * len(self.worlds) + seed for row, seed in filled])
         seeds = np.array([seed for _, seed in filled])
         observations = self.worlds[0].observations
-        with jax.enable_x64(self.task.double):
+        with jax.enable_x64(self.double):  # the setting may belong to the calling thread alone
             series = _run_batch(
                 self.task.model, self.solvers, self.seeds, observations.operator,
                 tuple(observations.time.tolist()), self.task.inputs, jnp.asarray(rows),

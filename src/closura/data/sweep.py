@@ -86,12 +86,9 @@ def sweep(
     solvers = [_solver(solver, axes, setting) for setting in settings]
     for number, (one, setting) in enumerate(zip(solvers, settings, strict=True)):
         groups.setdefault((setting.get(MODEL, ""), _program(one, solver)), []).append(number)
-    common = (initial, inputs, float(skip), np.asarray(jax.random.key_data(key)))
-    double = bool(jax.config.jax_enable_x64)  # type: ignore[attr-defined]
+    common = (initial, inputs, float(skip), key)
     tasks = [
-        Task(
-            models[name], tuple(solvers[n] for n in numbers), tuple(numbers), twins, *common, double
-        )
+        Task(models[name], tuple(solvers[n] for n in numbers), tuple(numbers), twins, *common)
         for (name, _), numbers in groups.items()
     ]
     return _as_dataset(model, solver, axes, twins, _run(tasks, cluster), skip)
