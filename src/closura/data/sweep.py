@@ -57,8 +57,7 @@ def sweep(
         observations: What is assimilated; or a function of a key that makes the truth and its
             observations, called once a seed (then without `truth`).
         solver: Whose settings are varied; what the grid does not name stays.
-        grid: Values by name of a setting. ``"model"`` holds models by name instead of the one
-            above.
+        grid: Values by name of a setting; under ``"model"``, models by name in place of `model`.
         seeds: Numbers of the repetitions: other members and other draws.
         truth: See `assimilate`; without it there are no errors, only innovations and spreads.
         climatology: See `assimilate`.
@@ -80,18 +79,22 @@ def sweep(
     axes = _axes(model, solver, grid)
     twins = _twins(observations, seeds, truth, climatology, key)
     _check_skip(skip, twins[0].observations)
+    tasks = _tasks(model, solver, axes, twins, (initial, inputs, float(skip), key))
+    return _as_dataset(model, solver, axes, twins, _run(tasks, cluster), skip)
+
+
+def _tasks(model, solver, axes, twins: tuple[Twin, ...], common: tuple) -> list[Task]:
+    """Return the settings of the grid, in groups that compile to one program each."""
     models = axes.get(MODEL, {"": model})
     settings = [dict(zip(axes, chosen, strict=True)) for chosen in product(*axes.values())]
     groups: dict[Any, list[int]] = {}
     solvers = [_solver(solver, axes, setting) for setting in settings]
     for number, (one, setting) in enumerate(zip(solvers, settings, strict=True)):
         groups.setdefault((setting.get(MODEL, ""), _program(one, solver)), []).append(number)
-    common = (initial, inputs, float(skip), key)
-    tasks = [
+    return [
         Task(models[name], tuple(solvers[n] for n in numbers), tuple(numbers), twins, *common)
         for (name, _), numbers in groups.items()
     ]
-    return _as_dataset(model, solver, axes, twins, _run(tasks, cluster), skip)
 
 
 def _axes(model: AbstractModel, solver: AbstractSolver, grid: Grid) -> dict[str, Any]:
