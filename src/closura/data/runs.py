@@ -1,8 +1,6 @@
 """Assimilations that differ in numbers alone, batched, in groups of bounded memory."""
 
-import os
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -27,7 +25,7 @@ from closura.data.assimilate import (
 )
 from closura.data.verdict import has_diverged, states_at
 
-BATCH_BYTES = 256e6  # what a batch may hold; two run side by side on two cores
+BATCH_BYTES = 256e6  # what a batch may hold
 MOST_AT_ONCE = 16  # runs in a batch: more of them gain nothing on a CPU and leave its caches
 
 
@@ -145,7 +143,6 @@ class _Batches:
 
     def __init__(self, task: Task, worlds: list[_World], solvers: list, members: int):
         self.task, self.worlds, self.members = task, worlds, members
-        self.double = jnp.result_type(float) == jnp.float64
         # One solver serves all seeds unless the climate that it knows is that of its seed.
         dtype = jax.tree.leaves(eqx.filter_eval_shape(_first_fields, task.model))[0].dtype
         self.solvers = stack([one for row in solvers for one in row], dtype)
@@ -170,14 +167,13 @@ class _Batches:
         count = -(-len(runs) // -(-len(runs) // self.size))  # batches as even as can be
         parts = [runs[first : first + count] for first in range(0, len(runs), count)]
         row = {place: number for number, place in enumerate(part)}
-        with ThreadPoolExecutor(min(len(parts), os.cpu_count() or 1)) as pool:
-            advance = [[(row[place], seed) for place, seed in some] for some in parts]
-            for some, series in zip(
-                advance, pool.map(lambda some: self._compute(some, count), advance), strict=True
-            ):
-                tell(len(some))
-                for number, (_, seed) in enumerate(some):
-                    yield self._scores({n: a[number] for n, a in series.items()}, seed)
+        # One batch after the other: two at once in threads of their own wait for each other for
+        # ever inside XLA's pool of threads on a computer of two cores.
+        for some in parts:
+            series = self._compute([(row[place], seed) for place, seed in some], count)
+            tell(len(some))
+            for number, (_, seed) in enumerate(some):
+                yield self._scores({n: values[number] for n, values in series.items()}, seed)
 
     def _compute(self, runs: list[tuple[int, int]], count: int) -> Scores:
         """Return the series of some runs, (run, time); the last is repeated to fill the batch."""
@@ -185,13 +181,12 @@ class _Batches:
         rows = np.array([row * len(self.worlds) + seed for row, seed in filled])
         seeds = np.array([seed for _, seed in filled])
         observations = self.worlds[0].observations
-        with jax.enable_x64(self.double):  # the setting may belong to the calling thread alone
-            series = _run_batch(
-                self.task.model, self.solvers, self.seeds, observations.operator,
-                tuple(observations.time.tolist()), self.task.inputs, jnp.asarray(rows),
-                jnp.asarray(seeds),
-            )  # fmt: skip
-            return {name: np.asarray(values)[: len(runs)] for name, values in series.items()}
+        series = _run_batch(
+            self.task.model, self.solvers, self.seeds, observations.operator,
+            tuple(observations.time.tolist()), self.task.inputs, jnp.asarray(rows),
+            jnp.asarray(seeds),
+        )  # fmt: skip
+        return {name: np.asarray(values)[: len(runs)] for name, values in series.items()}
 
     def _scores(self, series: Scores, seed: int) -> Scores:
         world = self.worlds[seed]
