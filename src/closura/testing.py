@@ -122,7 +122,9 @@ def check_solver(solver: AbstractSolver, *, key: jax.Array | None = None) -> Non
 
     The analysis keeps shape and dtype and depends on nothing but its arguments; what is missing
     has no effect; observations that say nothing leave the mean of the members (for a solver that
-    ignores them: the mean it always returns); perfect ones are met where they are.
+    ignores them: the mean it always returns); perfect ones are met where they are (by a solver
+    that weighs its members: where one of them is). A solver that weighs its members may draw new
+    ones: it is allowed their sampling error.
 
     Args:
         solver: The solver to try, before it is prepared; with as many members as it likes.
@@ -133,16 +135,21 @@ def check_solver(solver: AbstractSolver, *, key: jax.Array | None = None) -> Non
     """
     key = jax.random.key(0) if key is None else key
     places, seen = np.arange(9.0)[:, None], np.array([1, 4, 8])
-    sample = np.asarray(jax.random.normal(key, (9, 60))) * np.linspace(1, 2, 9)[:, None]
+    instants = max(60, solver.members)
+    sample = np.asarray(jax.random.normal(key, (9, instants))) * np.linspace(1, 2, 9)[:, None]
     solver = solver.prepare(Background(sample, places, places[seen], (9.0,)))
     ensemble = jnp.asarray(sample[:, : solver.members])
     memory = solver.init(ensemble)
-    values = jnp.array([0.5, -0.4, 0.2], ensemble.dtype)
+    values = jnp.array([2.5, -2.0, 1.0], ensemble.dtype)
+    weighs = solver.weights(memory) is not None
+    if weighs:
+        ensemble = ensemble.at[seen, 2].set(values)
 
     def analyse(weight: float) -> jax.Array:
         weights = jnp.full(3, weight, ensemble.dtype)
         seeing = Observed(values, weights, lambda x: x[seen])
-        return solver(ensemble, seeing, memory, key)[0]
+        analysis, after = solver(ensemble, seeing, memory, key)
+        return _as_if_alike(analysis, solver.weights(after))
 
     plain, blind, sharp = analyse(1.0), analyse(0.0), analyse(1e3)
     _require(_layout(plain) == _layout(ensemble), "the analysis changes shape or dtype.")
@@ -151,9 +158,21 @@ def check_solver(solver: AbstractSolver, *, key: jax.Array | None = None) -> Non
         return  # it sees nothing, by design
     elsewhere = solver(ensemble + 1, _blind(seen), memory, key)[0]
     if not _same(elsewhere, blind):  # it starts from the forecast, not from the climate
-        _require_close(ensemble.mean(-1), blind.mean(-1), "no information moves the mean")
-    reached = float(jnp.max(jnp.abs(sharp.mean(-1)[seen] - values)))
+        moved = jnp.abs(blind.mean(-1) - ensemble.mean(-1)) - weighs * _sampling_error(blind)
+        _require_close(jnp.zeros(9), jnp.maximum(moved, 0.0), "no information moves the mean", 1.0)
+    missed = jnp.abs(sharp.mean(-1)[seen] - values) - weighs * _sampling_error(sharp)[seen]
+    reached = float(jnp.max(missed))
     _require(reached < 0.02, f"perfect observations are missed by {reached:.3g}.")
+
+
+def _as_if_alike(ensemble: jax.Array, weights: jax.Array | None) -> jax.Array:
+    """Return members whose plain mean is the weighted one."""
+    return ensemble if weights is None else ensemble * weights * weights.shape[0]
+
+
+def _sampling_error(members: jax.Array) -> jax.Array:
+    """Return four times the standard error of the mean of the members."""
+    return 4 * members.std(axis=-1) / jnp.sqrt(members.shape[-1])
 
 
 def _blind(seen: np.ndarray) -> Observed:
@@ -263,9 +282,9 @@ def _check_border(model: AbstractModel, state: Any) -> None:
     _require(_same(back, fields), "fields change on the way to a Dataset and back.")
 
 
-def _require_close(first: Any, second: Any, message: str) -> None:
+def _require_close(first: Any, second: Any, message: str, scale: float = 1e-30) -> None:
     for a, b in zip(jax.tree.leaves(first), jax.tree.leaves(second), strict=True):
-        scale = float(jnp.max(jnp.abs(a))) + 1e-30
+        scale = float(jnp.max(jnp.abs(a))) + scale
         tolerance = 1e4 * float(jnp.finfo(a.dtype).eps) * scale
         worst = float(jnp.max(jnp.abs(a - b)))
         _require(

@@ -28,6 +28,7 @@ class Cycles(NamedTuple):
         analysis_spread: The same after it.
         innovation: Observation minus prediction of the forecast's mean; NaN where missing.
         replaced: Number of members that were not finite and were drawn anew.
+        report: What the solver says of each analysis, by name.
         members: Forecasts and analyses of all members, on the last axis; None unless kept.
     """
 
@@ -37,6 +38,7 @@ class Cycles(NamedTuple):
     analysis_spread: Float[Array, "time state"]
     innovation: Float[Array, "time observation"]
     replaced: Int[Array, "time"]
+    report: dict[str, Array]
     members: tuple[Array, Array] | None
 
 
@@ -111,6 +113,7 @@ def _run(
             _spread(analysis, after),
             values - _mean(observed.predict(forecast), before),
             replaced,
+            solver.report(memory),
             (forecast, analysis) if keep else None,
         )
 

@@ -217,6 +217,10 @@ class AbstractSolver(eqx.Module):
         """Return what each member counts for, adding up to 1; None where they count alike."""
         return None
 
+    def report(self, memory: Any) -> dict[str, Array]:
+        """Return numbers worth keeping of each analysis, by name, e.g. the inflation found."""
+        return {}
+
 
 class AbstractMemorylessSolver(AbstractSolver):
     """A solver that is a function of the forecast and the observations alone: write `analyse`."""

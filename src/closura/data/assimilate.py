@@ -11,6 +11,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array
 
 from closura.core.assimilate import Cycles, run_cycles
+from closura.core.augment import Augmented, AugmentedState
 from closura.core.model import AbstractModel
 from closura.core.problem import AbstractSolver, Background, Observations
 from closura.core.rollout import member_keys, rollout, start_members
@@ -19,7 +20,7 @@ from closura.data.observations import single
 from closura.data.verdict import judge, name_of, score
 
 # Folded into the key that `assimilate` is given.
-MEMBERS, SOLVER, START, FREE = range(4)
+MEMBERS, SOLVER, START, FREE, PARAMETERS = range(5)
 FREE_MEMBERS, FREE_STEPS, FREE_SAVES = 20, 1000, 20  # a free run: 400 states after 1000 steps
 
 
@@ -39,8 +40,9 @@ def assimilate(
 
     It holds ``forecast``, ``analysis``, ``increment``, ``forecast_spread``, ``analysis_spread``
     (of several variables: ``analysis_X`` and so on), ``innovation``, ``replaced`` (members drawn
-    anew) and, with a truth, ``forecast_rmse`` and ``analysis_rmse``. The attribute ``diverged``
-    is 1, and a warning says so, where the filter lost the truth (see `judge`).
+    anew), what the solver reports (see `AbstractSolver.report`) and, with a truth,
+    ``forecast_rmse`` and ``analysis_rmse``. The attribute ``diverged`` is 1, and a warning says so, where the filter
+    lost the truth (see `judge`).
 
     Args:
         model: Any model, coupled ones too.
@@ -49,7 +51,8 @@ def assimilate(
         truth: The run that was observed, to score against; saved at the observations' times.
         climatology: A run for members to start from, and to measure static covariances on; the
             truth if None, else a free run of the model.
-        initial: States to start from, members on the last axis, instead of such instants.
+        initial: States to start from, members on the last axis, instead of such instants. For an
+            augmented model they may lack its parameters, which are drawn from their priors.
         inputs: `Series` that the model or its closures read.
         keep_members: Whether forecasts, analyses and increments keep the dimension ``member``.
         key: Randomness of the start, the model and the solver.
@@ -97,6 +100,8 @@ def _climate(model: AbstractModel, run: xr.Dataset | None, key: Array) -> tuple[
         )  # fmt: skip
         states = jax.tree.map(_times_and_members_last, states)
         return np.asarray(_vectors(jax.vmap(model.fields, -1, -1)(states))), states
+    if isinstance(model, Augmented):
+        return _with_parameters(model, *_climate(model.model, run, key), key)
     names = [variable.name for variable in model.variables]
     run = single(run)
     template = from_dataset(model, run, time=-1)
@@ -106,6 +111,15 @@ def _climate(model: AbstractModel, run: xr.Dataset | None, key: Array) -> tuple[
     state = eqx.filter_eval_shape(model.initial_state, jax.random.key(0))
     are_states = type(state) is type(template)
     return np.asarray(_vectors(fields)), fields if are_states else None
+
+
+def _with_parameters(
+    model: Augmented, sample: np.ndarray, states: Any, key: Array
+) -> tuple[np.ndarray, Any]:
+    """Return instants of the wrapped model's climate with parameters drawn for each."""
+    begun = model.begin(jnp.asarray(sample), jax.random.fold_in(key, PARAMETERS))
+    drawn = np.asarray(_vectors(begun.parameters))
+    return np.concatenate([sample, drawn]), states
 
 
 def _state_of(model: AbstractModel, snapshot: Any, inputs: Any) -> Any:
@@ -123,15 +137,24 @@ def _vectors(fields: Any) -> Array:
 
 
 def _background(model: AbstractModel, observations: Observations, sample) -> Background:
-    names = [variable.name for variable in model.variables]
-    places = None
-    if all(name in model.places for name in names):
-        each = [model.places[name] for name in names]
-        places = np.concatenate([np.reshape(p, (-1, np.shape(p)[-1])) for p in each])
+    places = _places(model)
     observed = observations.positions
     if observed is None and hasattr(observations.operator, "positions"):
         observed = observations.operator.positions(model)
     return Background(sample, places, observed, model.periods)
+
+
+def _places(model: AbstractModel) -> np.ndarray | None:
+    """Return where each number of the fields lies, (state, coordinate); NaN for a parameter."""
+    unknown = {one.name for one in model.unknown} if isinstance(model, Augmented) else set()
+    placed = [v.name for v in model.variables if v.name not in unknown]
+    if not all(name in model.places for name in placed):
+        return None
+    each = [np.asarray(model.places[name]) for name in placed]
+    places = np.concatenate([place.reshape(-1, place.shape[-1]) for place in each])
+    total = sum(int(np.prod(leaf.shape)) for leaf in jax.tree.leaves(_fields_template(model)))
+    nowhere = np.full((total - len(places), places.shape[1]), np.nan)
+    return np.concatenate([places, nowhere])
 
 
 def _first_states(model, solver, states: Any, initial: Any, key: Array) -> Any:
@@ -143,7 +166,10 @@ def _first_states(model, solver, states: Any, initial: Any, key: Array) -> Any:
                 f"initial has {sorted(counts)} states on its last axis and "
                 f"{type(solver).__name__} has {solver.members} members; give one each."
             )
-        return jax.tree.map(jnp.asarray, initial)
+        begun = jax.tree.map(jnp.asarray, initial)
+        if isinstance(model, Augmented) and not isinstance(initial, AugmentedState):
+            return model.begin(begun, jax.random.fold_in(key, PARAMETERS))
+        return begun
     if states is None:
         raise ValueError(
             f"initial is None and the climatology holds fields that are not the State of "
@@ -156,7 +182,10 @@ def _first_states(model, solver, states: Any, initial: Any, key: Array) -> Any:
             "run, or initial=."
         )
     chosen = jax.random.choice(key, count, (solver.members,), replace=False)
-    return jax.tree.map(lambda leaf: leaf[..., chosen], states)
+    begun = jax.tree.map(lambda leaf: leaf[..., chosen], states)
+    if isinstance(model, Augmented):
+        return model.begin(begun, jax.random.fold_in(key, PARAMETERS))
+    return begun
 
 
 def _check_operator(model: AbstractModel, observations: Observations) -> None:
@@ -205,6 +234,7 @@ def _as_dataset(model, observations: Observations, cycles: Cycles, solver) -> xr
     arrays["innovation"] = (("time", "observation"), innovation)
     arrays["innovation_rms"] = ("time", _root_mean_square(innovation))
     arrays["replaced"] = ("time", np.asarray(cycles.replaced), {"long_name": "replaced members"})
+    arrays |= {name: ("time", np.asarray(values)) for name, values in cycles.report.items()}
     attrs = {
         "model": type(model).__name__,
         "dt": float(model.dt),

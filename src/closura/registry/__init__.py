@@ -60,6 +60,8 @@ REGISTRY: dict[str, dict[str, str]] = {
         "SerialEnSRF": "closura.solvers.ensemble:SerialEnSRF",
         "EnKFN": "closura.solvers.finite_size:EnKFN",
         "LETKF": "closura.solvers.letkf:LETKF",
+        "ParticleFilter": "closura.solvers.particle:ParticleFilter",
+        "OptimalParticleFilter": "closura.solvers.particle:OptimalParticleFilter",
     },
 }
 
