@@ -16,7 +16,9 @@ HYBRID = cl.couple(RING, CUBIC + cl.PolynomialClosure((0.2, 0.1)))
     "model",
     [
         cl.augment(RING, F=(8.0, 1.0)),
-        cl.augment(cl.Lorenz63(), rho=cl.LogNormal(28.0, 2.0), sigma=cl.Uniform(8.0, 12.0), walk=1.0),
+        cl.augment(
+            cl.Lorenz63(), rho=cl.LogNormal(28.0, 2.0), sigma=cl.Uniform(8.0, 12.0), walk=1.0
+        ),
         cl.augment(cl.couple(RING, CUBIC), coefficients=(0.0, 0.1), F=(8.0, 1.0)),
         cl.augment(cl.couple(RING, cl.AR1Noise({"X": 0.9}, {"X": 1.0})), F=(8.0, 1.0)),
     ],
@@ -93,7 +95,11 @@ def test_a_term_of_a_hybrid_is_named_by_its_path(key):
     [
         (RING, {}, "no parameter is named; write e.g. F="),
         (RING, {"G": (8.0, 1.0)}, "'G' leads to 0 places in Lorenz96; name an attribute of it"),
-        (HYBRID, {"coefficients": (0.0, 1.0)}, "'coefficients' leads to 2 places in Coupled: terms"),
+        (
+            HYBRID,
+            {"coefficients": (0.0, 1.0)},
+            "'coefficients' leads to 2 places in Coupled: terms",
+        ),
         (RING, {"dt": (0.01, 0.001)}, "'dt' is 0.01, which cannot be estimated; wanted is a float"),
         (RING, {"F": 8.0}, r"F is 8.0; wanted a pair \(mean, deviation\), or Normal"),
         (RING, {"F": (8.0, 1.0), "walk": {"h": 1.0}}, "walk is {'h': 1.0}; give one number of 0"),

@@ -88,13 +88,13 @@ class Augmented(AbstractModel):
 
     def initial_state(self, key: Array) -> AugmentedState:
         """Return a State of the model with parameters drawn from what is believed of them."""
-        drawn = self.draw(fold(key, DRAW))
+        drawn = self.draw(jax.random.fold_in(key, DRAW))
         return AugmentedState(self._with(drawn).initial_state(key), drawn)
 
     def draw(self, key: Array) -> Any:
         """Return parameters drawn from their priors, as unbounded numbers."""
         return self._named(
-            one.prior.draw(fold(key, number), self._shape(one))
+            one.prior.draw(jax.random.fold_in(key, number), self._shape(one))
             for number, one in enumerate(self.unknown)
         )
 
@@ -107,7 +107,9 @@ class Augmented(AbstractModel):
         """
         states = states.state if isinstance(states, AugmentedState) else states
         count = jax.tree.leaves(states)[0].shape[-1]
-        return AugmentedState(states, jax.vmap(self.draw, out_axes=-1)(jax.random.split(key, count)))
+        return AugmentedState(
+            states, jax.vmap(self.draw, out_axes=-1)(jax.random.split(key, count))
+        )
 
     def value_of(self, name: str, unbounded: Any) -> Array:
         """Return the numbers that the model gets for values of a parameter's field.
@@ -142,9 +144,7 @@ class Augmented(AbstractModel):
         names = state.parameters._fields
         own = {name: rate for name, rate in increments.items() if name not in names}
         moved = {n: getattr(state.parameters, n) + increments[n] for n in names if n in increments}
-        return AugmentedState(
-            self.model.add(state.state, own), state.parameters._replace(**moved)
-        )
+        return AugmentedState(self.model.add(state.state, own), state.parameters._replace(**moved))
 
     def _named(self, values: Any) -> Any:
         return _fields(tuple(one.name for one in self.unknown))(*values)
@@ -158,7 +158,9 @@ class Augmented(AbstractModel):
 
     def _walk(self, parameters: Any, key: Array | None) -> Any:
         return self._named(
-            value if one.walk == 0 else value + one.walk * self.dt**0.5 * _normal(key, number, value)
+            value
+            if one.walk == 0
+            else value + one.walk * self.dt**0.5 * _normal(key, number, value)
             for number, (one, value) in enumerate(zip(self.unknown, parameters, strict=True))
         )
 
@@ -218,7 +220,7 @@ def augment(
             raise ValueError(f"augment: {text!r} would be the second field called {name!r}.")
         taken.append(name)
         found.append(Unknown(name, path, _as_prior(text, prior), float(walks.get(text, 0.0))))
-    return Augmented(model, tuple(found), model.dt)
+    return Augmented(model=model, unknown=tuple(found), dt=model.dt)
 
 
 def _as_prior(text: str, prior: Any) -> AbstractPrior:
@@ -251,8 +253,8 @@ def _locate(model: AbstractModel, text: str) -> tuple[str | int, ...]:
     estimable = number or eqx.is_inexact_array(value)
     if not estimable or not any(value is leaf for leaf in leaves):
         raise ValueError(
-            f"augment: {text!r} is {value!r}, which cannot be estimated; wanted is a floating-point "
-            "number or array that the model does not hold as static."
+            f"augment: {text!r} is {value!r}, which cannot be estimated; wanted is a "
+            "floating-point number or array that the model does not hold as static."
         )
     return paths[0]
 
@@ -280,4 +282,4 @@ def _fields(names: tuple[str, ...]) -> Any:
 def _normal(key: Array | None, number: int, like: Array) -> Array:
     if key is None:
         raise ValueError("the parameters of an augmented model walk at random: give a key.")
-    return jax.random.normal(fold(key, number), like.shape, like.dtype)
+    return jax.random.normal(jax.random.fold_in(key, number), like.shape, like.dtype)

@@ -41,8 +41,8 @@ def assimilate(
     It holds ``forecast``, ``analysis``, ``increment``, ``forecast_spread``, ``analysis_spread``
     (of several variables: ``analysis_X`` and so on), ``innovation``, ``replaced`` (members drawn
     anew), what the solver reports (see `AbstractSolver.report`) and, with a truth,
-    ``forecast_rmse`` and ``analysis_rmse``. The attribute ``diverged`` is 1, and a warning says so, where the filter
-    lost the truth (see `judge`).
+    ``forecast_rmse`` and ``analysis_rmse``. The attribute ``diverged`` is 1, and a warning says
+    so, where the filter lost the truth (see `judge`).
 
     Args:
         model: Any model, coupled ones too.

@@ -11,7 +11,7 @@ from jax.scipy.special import logsumexp
 from jaxtyping import Array, Bool, Float
 
 from closura.core.problem import AbstractSolver, Observed
-from closura.solvers.resampling import SCHEMES, Scheme, resample
+from closura.solvers.resampling import SCHEMES, resample
 
 FAR = 5.0  # standard errors, root mean square: no particle that misses by more is anywhere near
 DEGENERATE = 1e-10  # what all but one particle weigh when their covariance says nothing
@@ -41,7 +41,7 @@ class AbstractParticleFilter(AbstractSolver):
     members: eqx.AbstractVar[int]
     threshold: eqx.AbstractVar[float | Array]
     regularisation: eqx.AbstractVar[float | Array]
-    scheme: eqx.AbstractVar[Scheme]
+    scheme: eqx.AbstractVar[str]
     root: eqx.AbstractVar[float | Array]
     jitter_all: eqx.AbstractVar[bool]
 
@@ -149,7 +149,7 @@ class ParticleFilter(AbstractParticleFilter):
     members: int = eqx.field(static=True, default=100)
     threshold: float | Array = 0.3
     regularisation: float | Array = 1.0
-    scheme: Scheme = eqx.field(static=True, default="systematic")
+    scheme: str = eqx.field(static=True, default="systematic")
     root: float | Array = 1.0
     jitter_all: bool = eqx.field(static=True, default=False)
 
@@ -185,7 +185,7 @@ class OptimalParticleFilter(AbstractParticleFilter):
     spread: float | Array = 0.3
     threshold: float | Array = 0.2
     regularisation: float | Array = 1.0
-    scheme: Scheme = eqx.field(static=True, default="systematic")
+    scheme: str = eqx.field(static=True, default="systematic")
     root: float | Array = 1.0
     jitter_all: bool = eqx.field(static=True, default=False)
 
@@ -207,7 +207,7 @@ class OptimalParticleFilter(AbstractParticleFilter):
         drawn = ensemble + draw(factor, about)
         noise = jax.random.normal(perturb, departure.shape, ensemble.dtype)
         wanted = _departures(observed, observed.predict(drawn)) - noise
-        gain = factor @ (seen.T @ jax.scipy.linalg.solve(total, wanted, assume_a="pos"))
+        gain = (factor @ seen.T) @ jax.scipy.linalg.solve(total, wanted, assume_a="pos")
         inside = departure * jax.scipy.linalg.solve(total, departure, assume_a="pos")
         return drawn + gain, -inside.sum(axis=0) / 2, (departure**2).sum(axis=0)
 

@@ -1,18 +1,13 @@
 """Which particles go on when the weights have gathered on a few, and how many times each."""
 
-from typing import Literal, get_args
-
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-Scheme = Literal["systematic", "stratified", "residual", "multinomial"]
-SCHEMES: tuple[str, ...] = get_args(Scheme)
+SCHEMES = ("systematic", "stratified", "residual", "multinomial")
 
 
-def resample(
-    weights: Float[Array, "member"], scheme: Scheme, key: Array
-) -> Int[Array, "member"]:
+def resample(weights: Float[Array, "member"], scheme: str, key: Array) -> Int[Array, "member"]:
     """Return the number of the particle that each place goes to, in order.
 
     Every scheme gives particle i the expected number N w_i of places. Systematic (one random
@@ -44,9 +39,7 @@ def resample(
     return jnp.sort(jnp.where(place < filled[-1], kept, drawn))
 
 
-def _choose(
-    weights: Float[Array, "member"], level: Float[Array, "member"]
-) -> Int[Array, "member"]:
+def _choose(weights: Float[Array, "member"], level: Float[Array, "member"]) -> Int[Array, "member"]:
     """Return the particle at which the sum of the weights first exceeds each level of the total."""
     total = jnp.cumsum(weights)
     number = jnp.searchsorted(total, level * total[-1], side="right")
