@@ -203,24 +203,33 @@ def augment(
     priors = {**(unknown or {}), **named}
     if not priors:
         raise ValueError("augment: no parameter is named; write e.g. F=(8.0, 1.0).")
+    walks = _read_walks(walk, priors)
+    taken = [variable.name for variable in model.variables]
+    found = []
+    for text, prior in priors.items():
+        path = _locate(model, text)
+        taken.append(_new_name(text, path, taken))
+        found.append(Unknown(taken[-1], path, _as_prior(text, prior), float(walks.get(text, 0.0))))
+    return Augmented(model=model, unknown=tuple(found), dt=model.dt)
+
+
+def _read_walks(walk: float | Mapping[str, float], priors: Mapping[str, Any]) -> dict[str, float]:
     walks = dict(walk) if isinstance(walk, Mapping) else dict.fromkeys(priors, walk)
-    strange = sorted(set(walks) - set(priors))
-    if strange or min(walks.values(), default=0.0) < 0:
+    if set(walks) - set(priors) or min(walks.values(), default=0.0) < 0:
         raise ValueError(
             f"augment: walk is {walk!r}; give one number of 0 or more, or one for any of "
             f"{', '.join(priors)}."
         )
-    found = []
-    taken = [variable.name for variable in model.variables]
-    for text, prior in priors.items():
-        path = _locate(model, text)
-        name = next(str(part) for part in reversed(path) if isinstance(part, str))
-        name = "_".join(map(str, path)) if name in taken else name
-        if name in taken:
-            raise ValueError(f"augment: {text!r} would be the second field called {name!r}.")
-        taken.append(name)
-        found.append(Unknown(name, path, _as_prior(text, prior), float(walks.get(text, 0.0))))
-    return Augmented(model=model, unknown=tuple(found), dt=model.dt)
+    return walks
+
+
+def _new_name(text: str, path: tuple[str | int, ...], taken: list[str]) -> str:
+    """Return the last name of a path, or all of it where that is taken."""
+    name = next(str(part) for part in reversed(path) if isinstance(part, str))
+    name = "_".join(map(str, path)) if name in taken else name
+    if name in taken:
+        raise ValueError(f"augment: {text!r} would be the second field called {name!r}.")
+    return name
 
 
 def _as_prior(text: str, prior: Any) -> AbstractPrior:

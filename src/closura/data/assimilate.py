@@ -40,9 +40,8 @@ def assimilate(
 
     It holds ``forecast``, ``analysis``, ``increment``, ``forecast_spread``, ``analysis_spread``
     (of several variables: ``analysis_X`` and so on), ``innovation``, ``replaced`` (members drawn
-    anew), what the solver reports (see `AbstractSolver.report`) and, with a truth,
-    ``forecast_rmse`` and ``analysis_rmse``. The attribute ``diverged`` is 1, and a warning says
-    so, where the filter lost the truth (see `judge`).
+    anew), what the solver reports and, with a truth, ``forecast_rmse`` and ``analysis_rmse``. The
+    attribute ``diverged`` is 1, and a warning says so, where the filter lost it (see `judge`).
 
     Args:
         model: Any model, coupled ones too.
@@ -51,8 +50,7 @@ def assimilate(
         truth: The run that was observed, to score against; saved at the observations' times.
         climatology: A run for members to start from, and to measure static covariances on; the
             truth if None, else a free run of the model.
-        initial: States to start from, members on the last axis, instead of such instants. For an
-            augmented model they may lack its parameters, which are drawn from their priors.
+        initial: States to start from, members last, instead; may lack augmented parameters.
         inputs: `Series` that the model or its closures read.
         keep_members: Whether forecasts, analyses and increments keep the dimension ``member``.
         key: Randomness of the start, the model and the solver.
