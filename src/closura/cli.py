@@ -87,9 +87,9 @@ def report(
     folder: Annotated[Path, typer.Argument(help="The run folder.")], debug: Debug = False
 ) -> None:
     """Write the report of a run again, finished or not."""
-    from closura.report import write_report
+    from closura.experiment.run import report_again
 
-    typer.echo(f"report: {write_report(folder)}")
+    typer.echo(f"report: {report_again(folder)}")
 
 
 @app.command("list")

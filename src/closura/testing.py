@@ -19,6 +19,7 @@ from closura.core.learner import AbstractLearner, Pairs
 from closura.core.model import AbstractModel, AbstractODE, Snapshot
 from closura.core.problem import AbstractSolver, Background, Observed
 from closura.core.rollout import member_keys, rollout, start_members
+from closura.core.windows import AbstractWindowSolver, Window
 
 STEPS = 6
 
@@ -120,11 +121,9 @@ def check_learner(
 def check_solver(solver: AbstractSolver, *, key: jax.Array | None = None) -> None:
     """Try the laws of a solver on a small ring: what it must do with no data and with perfect data.
 
-    The analysis keeps shape and dtype and depends on nothing but its arguments; what is missing
-    has no effect; observations that say nothing leave the mean of the members (for a solver that
-    ignores them: the mean it always returns); perfect ones are met where they are (by a solver
-    that weighs its members: where one of them is). A solver that weighs its members may draw new
-    ones: it is allowed their sampling error.
+    The analysis keeps shape and dtype and depends on nothing but its arguments; what says nothing
+    leaves the mean of the members (or the mean it always returns); perfect observations are met. One
+    of weighed members may err by its draw; one of windows also gets one in which the ring turns.
 
     Args:
         solver: The solver to try, before it is prepared; with as many members as it likes.
@@ -135,48 +134,56 @@ def check_solver(solver: AbstractSolver, *, key: jax.Array | None = None) -> Non
     """
     key = jax.random.key(0) if key is None else key
     places, seen = np.arange(9.0)[:, None], np.array([1, 4, 8])
-    instants = max(60, solver.members)
-    sample = np.asarray(jax.random.normal(key, (9, instants))) * np.linspace(1, 2, 9)[:, None]
+    sample = np.asarray(jax.random.normal(key, (9, max(60, solver.members)))) * np.c_[1:2:9j]
     solver = solver.prepare(Background(sample, places, places[seen], (9.0,)))
-    ensemble = jnp.asarray(sample[:, : solver.members])
+    ensemble, values = jnp.asarray(sample[:, : solver.members]), jnp.array([2.5, -2.0, 1.0])
+    ensemble = ensemble.at[seen, 2].set(values)  # the member that is right, where there are three
     memory = solver.init(ensemble)
-    values = jnp.array([2.5, -2.0, 1.0], ensemble.dtype)
-    weighs = solver.weights(memory) is not None
-    if weighs:
-        ensemble = ensemble.at[seen, 2].set(values)
+    draws = solver.weights(memory) is not None
 
-    def analyse(weight: float) -> jax.Array:
-        weights = jnp.full(3, weight, ensemble.dtype)
-        seeing = Observed(values, weights, lambda x: x[seen])
+    def analyse(weight: float, ensemble: jax.Array = ensemble) -> tuple[jax.Array, ...]:
+        seeing = Observed(values, jnp.full(3, weight), lambda x: x[seen])
         analysis, after = solver(ensemble, seeing, memory, key)
-        return _as_if_alike(analysis, solver.weights(after))
+        mean, spread = solver.moments(analysis, after)
+        return analysis, mean, 4 * draws * spread / math.sqrt(solver.members)
 
-    plain, blind, sharp = analyse(1.0), analyse(0.0), analyse(1e3)
+    (plain, *_), (blind, middle, unsure), (sharp, mean, doubt) = map(analyse, (1.0, 0.0, 1e3))
     _require(_layout(plain) == _layout(ensemble), "the analysis changes shape or dtype.")
-    _require(_same(plain, analyse(1.0)), "the same analysis twice differs.")
+    _require(_same(plain, analyse(1.0)[0]), "the same analysis twice differs.")
     if _same(blind, sharp):
         return  # it sees nothing, by design
-    elsewhere = solver(ensemble + 1, _blind(seen), memory, key)[0]
-    if not _same(elsewhere, blind):  # it starts from the forecast, not from the climate
-        moved = jnp.abs(blind.mean(-1) - ensemble.mean(-1)) - weighs * _sampling_error(blind)
-        _require_close(jnp.zeros(9), jnp.maximum(moved, 0.0), "no information moves the mean", 1.0)
-    missed = jnp.abs(sharp.mean(-1)[seen] - values) - weighs * _sampling_error(sharp)[seen]
-    reached = float(jnp.max(missed))
+    if not _same(analyse(0.0, ensemble + 1)[0], blind):  # it starts from the forecast
+        moved = jnp.maximum(jnp.abs(middle - ensemble.mean(-1)) - unsure, 0.0)
+        _require_close(jnp.zeros(9), moved, "no information moves the mean", 1.0)
+    reached = float(jnp.max(jnp.abs(mean[seen] - values) - doubt[seen]))
     _require(reached < 0.02, f"perfect observations are missed by {reached:.3g}.")
+    if isinstance(solver, AbstractWindowSolver):
+        _check_window(solver, ensemble, seen, values, key)
 
 
-def _as_if_alike(ensemble: jax.Array, weights: jax.Array | None) -> jax.Array:
-    """Return members whose plain mean is the weighted one."""
-    return ensemble if weights is None else ensemble * weights * weights.shape[0]
+def _check_window(
+    solver: AbstractWindowSolver, ensemble: jax.Array, seen: np.ndarray, values: jax.Array, key: Any
+) -> None:
+    """Try a window of three times, between which everything moves on by one place."""
 
+    def carry(vectors: jax.Array, errors: Any = None) -> jax.Array:
+        states = [vectors]
+        for error in (0.0, 0.0, 0.0) if errors is None else errors:
+            states.append(jnp.roll(states[-1], 1, axis=0) + error)
+        return jnp.stack(states[1:])
 
-def _sampling_error(members: jax.Array) -> jax.Array:
-    """Return four times the standard error of the mean of the members."""
-    return 4 * members.std(axis=-1) / jnp.sqrt(members.shape[-1])
+    def revise(weight: float) -> tuple[jax.Array, jax.Array]:
+        errors = jnp.zeros((3, *ensemble.shape)) if solver.estimates_model_error else None
+        first = values[None], jnp.full((1, 3), weight), lambda x: x[seen]
+        window = Window(*first, carry, carry(ensemble), jnp.ones(3), errors)
+        begin, _, found = solver.revise(ensemble, window, solver.init(ensemble), key)
+        return begin, carry(begin, found)[-1]
 
-
-def _blind(seen: np.ndarray) -> Observed:
-    return Observed(jnp.zeros(len(seen)), jnp.zeros(len(seen)), lambda state: state[seen])
+    blind, (begin, end) = revise(0.0)[0], revise(1e3)
+    _require(_layout(begin) == _layout(ensemble), "a window changes shape or dtype.")
+    _require_close(ensemble.mean(-1), blind.mean(-1), "an empty window moves the mean")
+    reached = float(jnp.max(jnp.abs(end.mean(-1)[seen] - values)))
+    _require(reached < 0.02, f"perfect observations at a window's end are missed by {reached:.3g}.")
 
 
 def _require(condition: bool, message: str) -> None:

@@ -1,4 +1,5 @@
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import xarray as xr
@@ -45,41 +46,44 @@ def test_an_impossible_network_is_refused(run, key, settings, complaint):
         cl.observe(run, cl.Observe(**({"variables": ("X",), "every": 0.1} | settings)), key=key)
 
 
-def test_rows_of_a_table_become_observations(tmp_path):
-    path = tmp_path / "seen.csv"
-    # Rows unsorted, times irregular, one place between points and one across the ring's end.
-    path.write_text("time,place,value,error\n0.3,6.25,5,0.5\n0.1,2,1,1\n0.1,6.25,3,2\n")
-    seen = cl.read_observations(path, model=MODEL, variable="X")
-    assert seen.time.tolist() == [0.1, 0.3]
-    np.testing.assert_array_equal(seen.values, [[1, 3], [np.nan, 5]])
-    assert seen.variance[[0, 0, 1], [0, 1, 1]].tolist() == [1, 4, 0.25]
-    X = jax.numpy.arange(7.0) ** 2
-    # 6.25 lies a quarter of the way from point 6 (36) to point 0 (0).
-    np.testing.assert_allclose(seen.operator(Lorenz96State(X)), [4, 27])
-    np.testing.assert_allclose(seen.operator.positions(MODEL)[:, 0], [2, 6.25])
+def test_a_function_of_the_variables_is_observed(run, key):
+    network = cl.Observe(variables=("X",), every=0.1, stride=2, noise=1e-9)
+    twin = cl.observe(run, network, operator=jnp.square, key=key)
+    np.testing.assert_allclose(twin.values, run.X.values[0, 1::2, ::2] ** 2, atol=1e-6)
+    found = twin.operator(Lorenz96State(jnp.arange(7.0)))
+    np.testing.assert_allclose(found, [0, 4, 16, 36])
+    assert twin.operator.positions(MODEL).ravel().tolist() == [0, 2, 4, 6]
 
 
-def test_a_netcdf_file_is_read_under_its_own_names(tmp_path):
-    columns = {"t": [0.1, 0.2], "where": [1.0, 3.5], "level": [2.0, 4.0], "sd": [0.1, 0.2]}
-    path = tmp_path / "seen.nc"
-    xr.Dataset({name: ("row", values) for name, values in columns.items()}).to_netcdf(path)
-    names = {"time": "t", "place": "where", "value": "level", "error": "sd"}
-    seen = cl.read_observations(path, model=MODEL, variable="X", names=names)
-    np.testing.assert_array_equal(seen.values, [[2, np.nan], [np.nan, 4]])
+def test_two_variables_are_observed_as_one_speed(key):
+    values = np.random.default_rng(0).normal(size=(2, 5, 3))
+    run = xr.Dataset(
+        {"u": (("time", "x"), values[0]), "v": (("time", "x"), values[1])},
+        {"time": np.arange(1.0, 6.0)},
+    )
+    network = cl.Observe(variables=("u", "v"), every=1.0, noise=1e-9)
+    twin = cl.observe(run, network, operator=jnp.hypot, key=key)
+    np.testing.assert_allclose(twin.values, np.hypot(*values), atol=1e-6)
 
 
 @pytest.mark.parametrize(
-    ("rows", "complaint"),
+    ("operator", "complaint"),
     [
-        ("0.1,9,1,1", "place 9 lies outside the domain of 'X', 0 to 7"),
-        ("0.1,2,1,0", "error is 0 in row 1"),
-        ("0.1,2,x,1", "line 2: value is 'x'; wanted is a number"),
-        ("0.1,2,1,1\n0.1,2,3,1", r"several values at time 0.1 and place 2"),
-        ("", "has no 'time'; it has no rows"),
+        (jnp.sum, r"operator returns shape \(\) for 7 points; one finite number a point"),
+        (lambda x: jnp.log(x - 1e9), "for 7 points, some of it not finite; one finite number"),
     ],
 )
-def test_bad_rows_are_refused(tmp_path, rows, complaint):
-    path = tmp_path / "seen.csv"
-    path.write_text(f"time,place,value,error\n{rows}\n")
+def test_an_impossible_operator_is_refused(run, key, operator, complaint):
     with pytest.raises(ValueError, match=complaint):
-        cl.read_observations(path, model=MODEL, variable="X")
+        cl.observe(run, cl.Observe(variables=("X",), every=0.1), operator=operator, key=key)
+
+
+def test_variables_at_other_points_are_not_combined(key):
+    run = xr.Dataset(
+        {"u": (("time", "x"), np.ones((2, 3))), "v": (("time", "y"), np.ones((2, 4)))},
+        {"time": [1.0, 2.0]},
+    )
+    with pytest.raises(
+        ValueError, match=r"operator combines u, v, which are seen at \[3, 4\] point"
+    ):
+        cl.observe(run, cl.Observe(("u", "v"), every=1.0), operator=jnp.hypot, key=key)

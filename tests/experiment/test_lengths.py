@@ -6,7 +6,8 @@ from closura.data.store import open_run
 from closura.evaluation.climate import as_climate
 from closura.evaluation.protocol import make_protocol
 from closura.experiment import load_experiment
-from closura.experiment.stages import Work, simulate_test
+from closura.experiment.kinds.simulated_stages import simulate_test
+from closura.experiment.work import Work
 
 
 # Two members of 3 time units; one forecast as long as the whole climate: 21 states make 20
@@ -21,7 +22,7 @@ def test_a_truth_fits_its_protocol(tiny, tmp_path, climate, lead, members, insta
     simulate_test(Work(experiment, tmp_path))
     with open_run(tmp_path / "test.zarr") as truth:
         assert (truth.sizes["member"], truth.sizes["time"]) == (members, instants)
-        settings = experiment.with_models.evaluate.model_dump()
+        settings = experiment.settings.evaluate.model_dump()
         protocol = make_protocol(truth, **settings, seed=0)
         pieces = as_climate(truth, ["X"], protocol)
     assert protocol.climate_members == members

@@ -10,10 +10,10 @@ import xarray as xr
 import yaml
 
 from closura.experiment import load_experiment, run_experiment
-from closura.experiment.checks import OFFLINE_SCORES, ONLINE_SCORES
+from closura.experiment.kinds.pairs import OFFLINE_SCORES, ONLINE_SCORES
 from closura.experiment.plan import plan
-from closura.experiment.stages import Work
 from closura.experiment.steps import fingerprints
+from closura.experiment.work import Work
 
 SCORED = ("offline.nc", "scores.nc", "price.json", "report.html")
 MINE = """

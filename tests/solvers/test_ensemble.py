@@ -5,7 +5,7 @@ import pytest
 
 from closura.core.problem import Background, Observed
 from closura.solvers.ensemble import ETKF, DEnKF, EnKF, SerialEnSRF
-from closura.solvers.finite_size import EnKFN, _hyperprior, _spectrum, prior_inflation
+from closura.solvers.finite_size import EnKFN, hyperprior, _spectrum, prior_inflation
 from closura.solvers.letkf import LETKF
 from closura.solvers.transform import random_rotation
 
@@ -52,7 +52,7 @@ def test_finite_size_inflation_is_that_of_dapper(certainty, published, steps, en
     # is below 1e-4: some 4e-8 before the minimum, which is where we go. The same iteration on our
     # cost gives the published number, so the cost is the same.
     squares, energy = _spectrum(*observed.whiten(ensemble))
-    e, c = _hyperprior(squares, 5, certainty)
+    e, c = hyperprior(squares, 5, certainty)
 
     def slope(factor):
         total = factor**2 * squares + 4

@@ -26,7 +26,8 @@ def test_far_observations_are_not_felt(key):
 def test_lists_hold_what_is_near_whichever_way_round():
     local = find_local(background(), 1.0, "half-width", "LETKF")
     near = [
-        {int(i) for i, r in zip(*row, strict=True) if r > 0} for row in zip(*local, strict=True)
+        {int(i) for i, r in zip(*row, strict=True) if r > 0}
+        for row in zip(local.number, local.root, strict=True)
     ]
     # Observation n lies at 2 n: point 0 sees only itself within a distance below 2.
     assert near[0] == {0}

@@ -1,4 +1,8 @@
-"""A model whose parameters are unknown: they stand beside its state, and solvers estimate them."""
+"""A model whose parameters are unknown: they stand beside its state, and solvers estimate them.
+
+A field holds where a parameter stands among standard normals, 0 at the median of its prior and 1 at
+one deviation: unbounded, whatever bounds the parameter.
+"""
 
 from collections import namedtuple
 from collections.abc import Mapping
@@ -8,12 +12,13 @@ from typing import Any, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array
 
 from closura.core.closure import fold
-from closura.core.couple import Coupled
 from closura.core.model import AbstractModel, Snapshot
-from closura.core.priors import AbstractPrior, Normal
+from closura.core.parameters import parameter_of, with_parameters
+from closura.core.prior import AbstractMarginal, Normal
 from closura.core.variable import Variable
 
 make_fields: Any = namedtuple
@@ -22,7 +27,7 @@ DRAW = 2**31 - 6  # and into that of an initial state, or of a member, for their
 
 
 class AugmentedState(NamedTuple):
-    """A State of the model and its unknown parameters, as unbounded numbers, by name."""
+    """A State of the model, and the positions of its unknown parameters, by name."""
 
     state: Any
     parameters: Any
@@ -33,23 +38,25 @@ class Unknown(eqx.Module):
 
     Attributes:
         name: What its field is called.
-        path: Attributes and numbers that lead to it from the model.
+        parameter: What it is called in the model; see `with_parameters`.
+        shape: Its shape in the model; () for a number.
         prior: What is believed of it at the start.
-        walk: Standard deviation of its random walk after one time unit, of the unbounded number.
+        walk: Standard deviation of the random walk of its position after one time unit, in
+            deviations of the prior.
     """
 
     name: str = eqx.field(static=True)
-    path: tuple[str | int, ...] = eqx.field(static=True)
-    prior: AbstractPrior
+    parameter: str = eqx.field(static=True)
+    shape: tuple[int, ...] = eqx.field(static=True)
+    prior: AbstractMarginal
     walk: float
 
 
 class Augmented(AbstractModel):
     """A model with unknown parameters among its fields. Made by `augment`; there is no other kind.
 
-    A field holds the unbounded number of its parameter (see `AbstractPrior`), the logarithm of a
-    positive one; `value_of` turns it into what the model gets. Parameters lie nowhere: localised
-    solvers let them feel every observation.
+    A field holds the position of its parameter among standard normals; `value_of` turns it into
+    what the model gets. Parameters lie nowhere: localised solvers let them feel every observation.
     """
 
     model: AbstractModel
@@ -78,8 +85,7 @@ class Augmented(AbstractModel):
 
     @property
     def sphere_radius(self) -> float:
-        """Radius of the sphere that the model lives on; 0 where there is none."""
-        return getattr(self.model, "sphere_radius", 0.0)
+        return self.model.sphere_radius
 
     def __repr__(self) -> str:
         lines = [f"{self.model!r}"]
@@ -92,9 +98,9 @@ class Augmented(AbstractModel):
         return AugmentedState(self._with(drawn).initial_state(key), drawn)
 
     def draw(self, key: Array) -> Any:
-        """Return parameters drawn from their priors, as unbounded numbers."""
+        """Return positions of parameters drawn from their priors."""
         return self._named(
-            one.prior.draw(jax.random.fold_in(key, number), self._shape(one))
+            jax.random.normal(jax.random.fold_in(key, number), one.shape)
             for number, one in enumerate(self.unknown)
         )
 
@@ -111,15 +117,19 @@ class Augmented(AbstractModel):
             states, jax.vmap(self.draw, out_axes=-1)(jax.random.split(key, count))
         )
 
-    def value_of(self, name: str, unbounded: Any) -> Array:
+    def value_of(self, name: str, position: Any) -> Array:
         """Return the numbers that the model gets for values of a parameter's field.
+
+        Args:
+            name: Name of the field.
+            position: Its values; of an array, with its dimensions last.
 
         Raises:
             ValueError: No parameter has this name.
         """
         for one in self.unknown:
             if one.name == name:
-                return one.prior.bound(jnp.asarray(unbounded))
+                return jnp.asarray(one.prior.from_normal(jnp.asarray(position)))
         names = ", ".join(one.name for one in self.unknown)
         raise ValueError(f"there is no unknown parameter {name!r}; there are: {names}.")
 
@@ -149,12 +159,11 @@ class Augmented(AbstractModel):
     def _named(self, values: Any) -> Any:
         return _fields(tuple(one.name for one in self.unknown))(*values)
 
-    def _with(self, unbounded: Any) -> AbstractModel:
+    def _with(self, positions: Any) -> AbstractModel:
         """Return the model with these parameters."""
-        bounded = [one.prior.bound(raw) for one, raw in zip(self.unknown, unbounded, strict=True)]
-        return eqx.tree_at(
-            lambda model: [_follow(model, one.path) for one in self.unknown], self.model, bounded
-        )
+        known = zip(self.unknown, positions, strict=True)
+        values = {one.parameter: one.prior.from_normal(position) for one, position in known}
+        return with_parameters(self.model, values)
 
     def _walk(self, parameters: Any, key: Array | None) -> Any:
         return self._named(
@@ -164,12 +173,9 @@ class Augmented(AbstractModel):
             for number, (one, value) in enumerate(zip(self.unknown, parameters, strict=True))
         )
 
-    def _shape(self, one: Unknown) -> tuple[int, ...]:
-        return jnp.shape(_follow(self.model, one.path))
-
     def _describe(self, one: Unknown) -> Variable:
-        dims = tuple(f"{one.name}_{axis}" for axis in range(len(self._shape(one))))
-        return Variable(one.name, "1", dims, f"unknown parameter {one.name}, unbounded")
+        dims = tuple(f"{one.name}_{axis}" for axis in range(len(one.shape)))
+        return Variable(one.name, "1", dims, f"unknown parameter {one.name} among standard normals")
 
 
 def augment(
@@ -185,20 +191,20 @@ def augment(
     ::
 
         unknown = cl.augment(model, F=(8.0, 1.0))                       # normal: mean, deviation
-        unknown = cl.augment(hybrid, {"terms.0.closure.coefficients": cl.Normal(0.0, 0.1)})
+        unknown = cl.augment(hybrid, {"PolynomialClosure.coefficients": cl.Normal(0.0, 0.1)})
 
     Args:
         model: Any model, a coupled one too.
-        unknown: What is believed of each parameter, by path: the name of an attribute of the
-            model or, if one alone has it, of a closure; or names and numbers with dots between.
-            The field is called after the last name, or after the whole path if that is taken.
-        walk: Random walk of the unbounded numbers, standard deviation after one time unit: one
-            for all, or by path. 0 keeps them as they are between analyses.
-        **named: The same, for paths without dots. A pair stands for `Normal`.
+        unknown: What is believed of each parameter, by name: a setting of the model or of a
+            closure, or ``Class.setting`` where several have a setting of that name. The field is
+            called after the setting, or ``Class_setting`` if that is taken.
+        walk: Random walk of the parameters: standard deviation after one time unit, in deviations
+            of the prior; one for all, or by name. 0 keeps them as they are between analyses.
+        **named: The same, for names without a class. A pair stands for `Normal`.
 
     Raises:
-        ValueError: A path leads nowhere, to several places or to what is no number, or a walk is
-            negative.
+        ValueError: A name leads nowhere or to several places, a prior does not fit the shape, or
+            a walk is negative.
     """
     priors = {**(unknown or {}), **named}
     if not priors:
@@ -207,9 +213,10 @@ def augment(
     taken = [variable.name for variable in model.variables]
     found = []
     for text, prior in priors.items():
-        path = _locate(model, text)
-        taken.append(_new_name(text, path, taken))
-        found.append(Unknown(taken[-1], path, _as_prior(text, prior), float(walks.get(text, 0.0))))
+        shape = np.shape(parameter_of(model, text))
+        taken.append(_new_name(text, taken))
+        marginal = _as_marginal(text, prior, shape)
+        found.append(Unknown(taken[-1], text, shape, marginal, float(walks.get(text, 0.0))))
     return Augmented(model=model, unknown=tuple(found), dt=model.dt)
 
 
@@ -223,63 +230,29 @@ def _read_walks(walk: float | Mapping[str, float], priors: Mapping[str, Any]) ->
     return walks
 
 
-def _new_name(text: str, path: tuple[str | int, ...], taken: list[str]) -> str:
-    """Return the last name of a path, or all of it where that is taken."""
-    name = next(str(part) for part in reversed(path) if isinstance(part, str))
-    name = "_".join(map(str, path)) if name in taken else name
+def _new_name(text: str, taken: list[str]) -> str:
+    """Return the setting's name, or the class's before it where that is taken."""
+    name = text.rpartition(".")[2]
+    name = text.replace(".", "_") if name in taken else name
     if name in taken:
         raise ValueError(f"augment: {text!r} would be the second field called {name!r}.")
     return name
 
 
-def _as_prior(text: str, prior: Any) -> AbstractPrior:
-    if isinstance(prior, AbstractPrior):
-        return prior
+def _as_marginal(text: str, prior: Any, shape: tuple[int, ...]) -> AbstractMarginal:
     if isinstance(prior, tuple | list) and len(prior) == 2:
-        return Normal(float(prior[0]), float(prior[1]))
-    raise ValueError(
-        f"augment: {text} is {prior!r}; wanted a pair (mean, deviation), or Normal, LogNormal or "
-        "Uniform."
-    )
-
-
-def _locate(model: AbstractModel, text: str) -> tuple[str | int, ...]:
-    """Return the path that a text stands for, checked."""
-    parts = tuple(int(part) if part.isdigit() else part for part in text.split("."))
-    roots: list[tuple[str | int, ...]] = [()]
-    if isinstance(model, Coupled) and parts[0] not in ("model", "terms"):
-        roots = [("model",), *(("terms", n, "closure") for n in range(len(model.terms)))]
-    paths = [(*root, *parts) for root in roots if _exists(model, (*root, *parts))]
-    if len(paths) != 1:
-        dotted = ", ".join(".".join(map(str, path)) for path in paths)
+        prior = Normal(*prior)
+    if not isinstance(prior, AbstractMarginal):
         raise ValueError(
-            f"augment: {text!r} leads to {len(paths)} places in {type(model).__name__}"
-            + (f": {dotted}; write one of these." if paths else "; name an attribute of it.")
+            f"augment: {text} is {prior!r}; wanted a pair (mean, deviation), or Normal, LogNormal, "
+            "Uniform or TruncatedNormal."
         )
-    value = _follow(model, paths[0])
-    leaves = jax.tree.leaves(model)
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    estimable = number or eqx.is_inexact_array(value)
-    if not estimable or not any(value is leaf for leaf in leaves):
+    if prior.shape not in ((), shape):
         raise ValueError(
-            f"augment: {text!r} is {value!r}, which cannot be estimated; wanted is a "
-            "floating-point number or array that the model does not hold as static."
+            f"augment: the prior of {text} has shape {prior.shape} and the parameter {shape}; give "
+            "one number for all, or arrays of that shape."
         )
-    return paths[0]
-
-
-def _exists(model: Any, path: tuple[str | int, ...]) -> bool:
-    try:
-        _follow(model, path)
-    except (AttributeError, IndexError, TypeError, KeyError):
-        return False
-    return True
-
-
-def _follow(root: Any, path: tuple[str | int, ...]) -> Any:
-    for part in path:
-        root = root[part] if isinstance(part, int) else getattr(root, part)
-    return root
+    return prior
 
 
 @lru_cache

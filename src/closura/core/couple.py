@@ -73,6 +73,10 @@ class Coupled(AbstractModel):
         return self.model.periods
 
     @property
+    def sphere_radius(self) -> float:
+        return self.model.sphere_radius
+
+    @property
     def random(self) -> bool:
         """Whether any of its closures draws random numbers."""
         return any(term.closure.random for term in self.terms)

@@ -63,6 +63,14 @@ class AbstractModel(eqx.Module):
         """Length of each coordinate of `places` that closes on itself; 0 for one that does not."""
         return ()
 
+    @property
+    def sphere_radius(self) -> float:
+        """Radius of the sphere, where `places` begin with longitude and latitude [degrees].
+
+        Distances, and so the radius of localisation, are in its unit; 0 where there is no sphere.
+        """
+        return 0.0
+
     @abstractmethod
     def initial_state(self, key: Array) -> Any:
         """Return a State to start from, random where the key makes it so."""

@@ -10,6 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from closura.core.members import mean_of, spread_of
+
 
 class Observations(eqx.Module):
     """Values with times, an operator and error variances: all that a solver needs of a network.
@@ -165,21 +167,30 @@ class Observed(eqx.Module):
         anomalies = self.weight[:, None] * (predicted - mean[:, None])
         return anomalies, self.weight * (self.values - mean)
 
+    def linearise(self, state: Float[Array, "state"]) -> Float[Array, "observation state"]:
+        """Return the derivatives of the predictions at a state, in units of the error."""
+        _, pull = jax.vjp(self.operator, state)
+        return jax.vmap(lambda row: pull(row)[0])(jnp.diag(self.weight))
+
 
 class Background(NamedTuple):
     """What is known before the first observation, for a solver to prepare itself with.
 
     Attributes:
         sample: Independent states of the climate, (state, instant).
-        places: Where each number of the state lies, (state, coordinate); None if nowhere.
-        observed: Where each observation lies, (observation, coordinate); None if nowhere.
+        places: Where each number of the state lies, (state, coordinate); a row of NaN lies
+            nowhere (a global parameter); None if nothing has a place.
+        observed: Where each observation lies, (observation, coordinate), likewise.
         periods: Length of each coordinate that closes on itself, 0 for one that does not.
+        sphere: Radius of the sphere whose longitude and latitude [degrees] the first two
+            coordinates are; 0 for none.
     """
 
     sample: np.ndarray
     places: np.ndarray | None = None
     observed: np.ndarray | None = None
     periods: tuple[float, ...] = ()
+    sphere: float = 0.0
 
 
 class AbstractSolver(eqx.Module):
@@ -216,6 +227,17 @@ class AbstractSolver(eqx.Module):
     def weights(self, memory: Any) -> Float[Array, "member"] | None:
         """Return what each member counts for, adding up to 1; None where they count alike."""
         return None
+
+    def moments(
+        self, analysis: Float[Array, "state member"], memory: Any
+    ) -> tuple[Float[Array, "state"], Float[Array, "state"]]:
+        """Return mean and spread of an analysis; of its members with their weights, unless better.
+
+        A solver that draws new members after it has weighed the old ones knows both without the
+        noise of the draw; write this for it.
+        """
+        weights = self.weights(memory)
+        return mean_of(analysis, weights), spread_of(analysis, weights)
 
     def report(self, memory: Any) -> dict[str, Array]:
         """Return numbers worth keeping of each analysis, by name, e.g. the inflation found."""

@@ -10,17 +10,21 @@ import xarray as xr
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array
 
-from closura.core.assimilate import Cycles, run_cycles
+from closura.core.assimilate import run_cycles
 from closura.core.augment import Augmented, AugmentedState
+from closura.core.cycles import Cycles
 from closura.core.model import AbstractModel
-from closura.core.problem import AbstractSolver, Background, Observations
+from closura.core.problem import AbstractSolver, Observations
 from closura.core.rollout import member_keys, rollout, start_members
+from closura.core.windows import AbstractWindowSolver
+from closura.data.background import background_of, check_observations, check_predictions
 from closura.data.border import from_dataset, time_attributes
 from closura.data.observations import single
-from closura.data.verdict import judge, name_of, score
+from closura.data.verdict import DeadEnsemble, judge, name_of, score
 
 # Folded into the key that `assimilate` is given.
 MEMBERS, SOLVER, START, FREE, PARAMETERS = range(5)
+DERIVATIVES_TRIED = 5  # states of the climate at which an operator's derivative is looked at
 FREE_MEMBERS, FREE_STEPS, FREE_SAVES = 20, 1000, 20  # a free run: 400 states after 1000 steps
 
 
@@ -40,13 +44,16 @@ def assimilate(
 
     It holds ``forecast``, ``analysis``, ``increment``, ``forecast_spread``, ``analysis_spread``
     (of several variables: ``analysis_X`` and so on), ``innovation``, ``replaced`` (members drawn
-    anew), what the solver reports and, with a truth, ``forecast_rmse`` and ``analysis_rmse``. The
-    attribute ``diverged`` is 1, and a warning says so, where the filter lost it (see `judge`).
+    anew) and, with a truth, ``forecast_rmse`` and ``analysis_rmse``. A solver that looks back adds
+    ``smoothed``, the state of each time after its last revision, with spread and error; one that
+    estimates errors of the model ``model_error``, added on arrival at each time. What the solver
+    reports (see `AbstractSolver.report`) stands beside. The attribute ``diverged`` is 1, and a
+    warning says so, where the filter lost the truth (see `judge`).
 
     Args:
         model: Any model, coupled ones too.
         observations: See `observe`, `read_observations`; their time counts from the start.
-        solver: An ensemble filter or a baseline.
+        solver: An ensemble filter, a smoother, a variational solver or a baseline.
         truth: The run that was observed, to score against; saved at the observations' times.
         climatology: A run for members to start from, and to measure static covariances on; the
             truth if None, else a free run of the model.
@@ -56,24 +63,31 @@ def assimilate(
         key: Randomness of the start, the model and the solver.
 
     Raises:
-        ValueError: Times, shapes or names do not fit, or every member is dead.
+        ValueError: Times, shapes or names do not fit; or every member is dead (`DeadEnsemble`).
     """
     sample, states = _climate(model, climatology if climatology is not None else truth, key)
-    solver = solver.prepare(_background(model, observations, sample))
+    climate = _unravel(model)(jnp.asarray(sample.mean(axis=1)))
+    check_observations(model, observations, climate, truth)
+    solver = solver.prepare(background_of(model, observations, sample))
     keys = member_keys(jax.random.fold_in(key, MEMBERS), solver.members)
     begin = _first_states(model, solver, states, initial, jax.random.fold_in(key, START))
     present = None if inputs is None else inputs.at(0)
     snapshot = start_members(model, keys, states=begin, inputs=present)
-    _check_operator(model, observations)
+    if isinstance(solver, AbstractWindowSolver) and solver.differentiates:
+        _check_derivative(model, observations, sample, type(solver).__name__)
     cycles, _ = run_cycles(
         model, snapshot, observations, solver, keys=keys, inputs=inputs,
         key=jax.random.fold_in(key, SOLVER), keep_members=keep_members,
     )  # fmt: skip
     found = _as_dataset(model, observations, cycles, solver)
+    check_predictions(np.asarray(cycles.forecast), np.asarray(cycles.innovation), observations)
     _check_alive(found, solver)
     if truth is not None:
-        found = score(model, found, truth, forecast=cycles.forecast, analysis=cycles.analysis)
-    return judge(found, model, observations, _unravel(model)(jnp.asarray(sample.mean(axis=1))))
+        means = {"forecast": cycles.forecast, "analysis": cycles.analysis}
+        if cycles.smoothed is not None:
+            means["smoothed"] = cycles.smoothed[0]
+        found = score(model, found, truth, **means)
+    return judge(found, model, observations, climate)
 
 
 def _fields_template(model: AbstractModel) -> Any:
@@ -134,27 +148,6 @@ def _vectors(fields: Any) -> Array:
     return jax.vmap(lambda one: ravel_pytree(one)[0], in_axes=-1, out_axes=-1)(fields)
 
 
-def _background(model: AbstractModel, observations: Observations, sample) -> Background:
-    places = _places(model)
-    observed = observations.positions
-    if observed is None and hasattr(observations.operator, "positions"):
-        observed = observations.operator.positions(model)
-    return Background(sample, places, observed, model.periods)
-
-
-def _places(model: AbstractModel) -> np.ndarray | None:
-    """Return where each number of the fields lies, (state, coordinate); NaN for a parameter."""
-    unknown = {one.name for one in model.unknown} if isinstance(model, Augmented) else set()
-    placed = [v.name for v in model.variables if v.name not in unknown]
-    if not all(name in model.places for name in placed):
-        return None
-    each = [np.asarray(model.places[name]) for name in placed]
-    places = np.concatenate([place.reshape(-1, place.shape[-1]) for place in each])
-    total = sum(int(np.prod(leaf.shape)) for leaf in jax.tree.leaves(_fields_template(model)))
-    nowhere = np.full((total - len(places), places.shape[1]), np.nan)
-    return np.concatenate([places, nowhere])
-
-
 def _first_states(model, solver, states: Any, initial: Any, key: Array) -> Any:
     """Return a State per member, members last."""
     if initial is not None:
@@ -186,25 +179,34 @@ def _first_states(model, solver, states: Any, initial: Any, key: Array) -> Any:
     return begun
 
 
-def _check_operator(model: AbstractModel, observations: Observations) -> None:
+def _check_derivative(
+    model: AbstractModel, observations: Observations, sample: np.ndarray, owner: str
+) -> None:
+    """Raise where what is observed has no derivative: along a random line it does not change."""
+    unravel = _unravel(model)
+    states = jnp.asarray(sample[:, :DERIVATIVES_TRIED])
+    line = jax.random.normal(jax.random.key(0), states.shape, states.dtype)
+
+    def observe(vector: Array) -> Array:
+        return observations.operator(unravel(vector))
+
+    remedy = f"{owner} needs a smooth operator; use IEnKS, which needs none."
     try:
-        seen = eqx.filter_eval_shape(observations.operator, _fields_template(model))
-    except (AttributeError, KeyError) as error:
-        held = ", ".join(variable.name for variable in model.variables)
+        along = jax.vmap(lambda x, d: jax.jvp(observe, (x,), (d,))[1], -1, -1)(states, line)
+    except (TypeError, ValueError, NotImplementedError) as error:
+        raise ValueError(f"the operator has no derivative in JAX; {remedy}") from error
+    if along.dtype == jax.dtypes.float0:
+        raise ValueError(f"the operator returns whole numbers; {remedy}")
+    flat = np.asarray(~jnp.isfinite(along).all(axis=-1) | (along == 0).all(axis=-1))
+    if flat.any():
         raise ValueError(
-            f"the observations see {error.args[0]!r}, which {type(model).__name__} does not have; "
-            f"it has {held}."
-        ) from error
-    if seen.shape != observations.sizes[1:]:
-        raise ValueError(
-            f"the operator returns shape {seen.shape} and there are {observations.sizes[1]} "
-            "observations at a time; one number each is wanted."
+            f"the derivative of observation {int(np.argmax(flat))} is zero or not finite at "
+            f"{states.shape[1]} states of the climate; {remedy}"
         )
 
 
 def _as_dataset(model, observations: Observations, cycles: Cycles, solver) -> xr.Dataset:
     """Return what happened by variable and time."""
-    unravel = _unravel(model)
     kinds = {
         "forecast": cycles.forecast,
         "analysis": cycles.analysis,
@@ -215,6 +217,33 @@ def _as_dataset(model, observations: Observations, cycles: Cycles, solver) -> xr
     if cycles.members is not None:
         before, after = (jnp.moveaxis(array, -1, 0) for array in cycles.members)
         kinds |= {"forecast": before, "analysis": after, "increment": after - before}
+    if cycles.smoothed is not None:
+        kinds |= dict(zip(("smoothed", "smoothed_spread"), cycles.smoothed, strict=True))
+    if cycles.model_error is not None:
+        kinds["model_error"] = cycles.model_error
+    arrays = _by_variable(model, kinds)
+    innovation = np.asarray(cycles.innovation)
+    arrays["innovation"] = (("time", "observation"), innovation)
+    arrays["innovation_rms"] = ("time", _root_mean_square(innovation))
+    arrays["replaced"] = ("time", np.asarray(cycles.replaced), {"long_name": "replaced members"})
+    for name, said in (cycles.report or {}).items():
+        arrays[name] = (("time", "point")[: np.ndim(said)], np.asarray(said))
+    attrs = {
+        "model": type(model).__name__,
+        "dt": float(model.dt),
+        "solver": type(solver).__name__,
+        "members": solver.members,
+        "kind": "analysis",
+    }
+    back = ("window", "shift", "lag")
+    attrs |= {name: getattr(solver, name) for name in back if hasattr(solver, name)}
+    time = ("time", observations.time, time_attributes(model))
+    return xr.Dataset(arrays, {"time": time}, attrs)
+
+
+def _by_variable(model: AbstractModel, kinds: dict[str, Array]) -> dict[str, tuple]:
+    """Return vectors (time, state) or (member, time, state) as arrays of each variable."""
+    unravel = _unravel(model)
     arrays: dict[str, tuple] = {}
     for kind, vectors in kinds.items():
         shape, dims = vectors.shape[:-1], ("member", "time")[2 - (vectors.ndim - 1) :]
@@ -228,20 +257,7 @@ def _as_dataset(model, observations: Observations, cycles: Cycles, solver) -> xr
                 "variable": variable.name,
             }
             arrays[name_of(model, kind, variable.name)] = ((*dims, *variable.dims), values, about)
-    innovation = np.asarray(cycles.innovation)
-    arrays["innovation"] = (("time", "observation"), innovation)
-    arrays["innovation_rms"] = ("time", _root_mean_square(innovation))
-    arrays["replaced"] = ("time", np.asarray(cycles.replaced), {"long_name": "replaced members"})
-    arrays |= {name: ("time", np.asarray(values)) for name, values in cycles.report.items()}
-    attrs = {
-        "model": type(model).__name__,
-        "dt": float(model.dt),
-        "solver": type(solver).__name__,
-        "members": solver.members,
-        "kind": "analysis",
-    }
-    time = ("time", observations.time, time_attributes(model))
-    return xr.Dataset(arrays, {"time": time}, attrs)
+    return arrays
 
 
 def _root_mean_square(values: np.ndarray) -> np.ndarray:
@@ -255,7 +271,7 @@ def _check_alive(found: xr.Dataset, solver: AbstractSolver) -> None:
     gone = found["replaced"].values >= solver.members
     if gone.any():
         time = float(found["time"].values[int(np.argmax(gone))])
-        raise ValueError(
+        raise DeadEnsemble(
             f"every member is dead (not finite) at time {time:g}: the model blew up, or the "
             "analysis did. Shorten dt, use a smaller inflation, or larger observation errors."
         )

@@ -28,7 +28,8 @@ def increments_to_pairs(
         skip: Time to leave out at the start, while the filter finds the truth [time units].
 
     Raises:
-        ValueError: The Dataset holds no increments, or too few times after `skip`.
+        ValueError: The Dataset holds no increments, too few times after `skip`, or windows that
+            moved on by more than one time.
     """
     names = _find(analysis)
     analysis = analysis.isel(time=analysis["time"].values > skip)
@@ -65,6 +66,13 @@ def _find(analysis: xr.Dataset) -> dict[str, str]:
         raise ValueError(
             "the assimilation diverged, and its increments tell nothing of the model; repair the "
             f"filter first: {' '.join(analysis.attrs.get('warnings', ()))}"
+        )
+    shift = int(analysis.attrs.get("shift", 1))
+    if shift > 1:
+        raise ValueError(
+            f"the windows of {analysis.attrs['solver']} moved on by {shift} times, so that not "
+            "every forecast began from the analysis before it, and an increment holds the errors of "
+            "several intervals; assimilate with shift=1 to learn from increments."
         )
     return names
 

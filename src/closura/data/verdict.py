@@ -14,7 +14,12 @@ from closura.core.variable import Variable
 from closura.data.observations import single
 
 UNAWARE = 4.0  # times the error that the spread leads one to expect: the filter lost the truth
-NO_BETTER = 1.05  # times the error of the climate, itself known to a few per cent
+NO_BETTER = 1.05  # for a baseline, times the error of the climate, itself known to a few per cent
+MANY = 100  # times of observation from which on the last tenth is judged by itself
+
+
+class DeadEnsemble(ValueError):
+    """No member of an ensemble is finite any more: there is nothing to go on from."""
 
 
 def score(model: AbstractModel, found: xr.Dataset, truth: xr.Dataset, **means: Any) -> xr.Dataset:
@@ -24,23 +29,12 @@ def score(model: AbstractModel, found: xr.Dataset, truth: xr.Dataset, **means: A
         model: Whose variables are compared; parameters that it estimates are not.
         found: What `assimilate` found.
         truth: Holds these variables at the same times.
-        means: ``forecast=`` and ``analysis=``, vectors (time, state).
+        means: ``forecast=``, ``analysis=`` and so on, vectors (time, state).
 
     Raises:
         ValueError: The truth is not saved at one of the times.
     """
-    truth = single(truth)
-    try:
-        held = truth.sel(time=found["time"].values, method="nearest")
-    except KeyError:
-        held = truth.isel(time=slice(0, 0))
-    gap = np.abs(held["time"].values - found["time"].values) if held.sizes["time"] else np.inf
-    if np.max(gap) > 1e-6 * float(model.dt) + 1e-9:
-        raise ValueError(
-            f"the truth covers times {float(truth.time[0]):g} to {float(truth.time[-1]):g} and is "
-            f"not saved at every observation, {float(found.time[0]):g} to "
-            f"{float(found.time[-1]):g}; simulate it with every= the observations' interval."
-        )
+    held = instants_of(truth, found["time"].values, float(model.dt))
     wanted = [held[v.name].transpose("time", ...).values for v in _scored(model)]
     exact = np.concatenate([w.reshape(len(w), -1) for w in wanted], axis=1)
     about = {"long_name": "root mean square error over all variables"}
@@ -52,14 +46,37 @@ def score(model: AbstractModel, found: xr.Dataset, truth: xr.Dataset, **means: A
     return found.assign_attrs(climate_rmse=float(limit))
 
 
+def instants_of(truth: xr.Dataset, times: np.ndarray, dt: float) -> xr.Dataset:
+    """Return the truth at some times.
+
+    Raises:
+        ValueError: It is not saved at one of them.
+    """
+    truth = single(truth)
+    saved = truth["time"].values
+    right = np.searchsorted(saved, times).clip(0, len(saved) - 1)
+    left = (right - 1).clip(0)
+    nearest = np.where(np.abs(saved[left] - times) < np.abs(saved[right] - times), left, right)
+    off = np.abs(saved[nearest] - times) > 1e-6 * dt + 1e-9
+    if off.any():
+        where = times[int(np.argmax(off))]
+        raise ValueError(
+            f"the truth covers times {saved[0]:g} to {saved[-1]:g} and is not saved at the "
+            f"observations' time {where:g}; simulate it with every= the observations' interval, "
+            "or cut them with observations.between(first, last)."
+        )
+    return truth.isel(time=nearest)
+
+
 def judge(
     found: xr.Dataset, model: AbstractModel, observations: Observations, climate: Any
 ) -> xr.Dataset:
     """Return the Dataset with its verdict: diverged, or not; members replaced, or none.
 
-    Diverged means that in the second half of the run the error of the analysis (without a truth:
-    the innovation) is that of the climate's mean or larger, or more than four times what the
-    spread of the members leads one to expect.
+    Diverged means that in the second half of the run, or in its last tenth alone, the error of
+    the analysis (without a truth: the innovation) is that of the climate's mean or larger, or more
+    than four times what the spread of the members leads one to expect; or that an analysis is not
+    finite.
 
     Args:
         found: What `assimilate` found, with scores if there is a truth.
@@ -67,27 +84,16 @@ def judge(
         observations: What was assimilated.
         climate: Fields of the climate's mean.
     """
-    half = slice(found.sizes["time"] // 2, None)
-    if "analysis_rmse" in found:
-        error, limit = found["analysis_rmse"].values[half], found.attrs["climate_rmse"]
-        expected, what = _spread(found, model, "analysis", half), "error of the analysis"
-    else:
-        error = found["innovation_rms"].values[half]
-        seen = np.asarray(observations.operator(climate))
-        limit = float(np.sqrt(np.nanmean((observations.values - seen) ** 2)))
-        noise = np.sqrt(np.mean(observations.variance[np.isfinite(observations.variance)]))
-        expected, what = np.hypot(_spread(found, model, "forecast", half), noise), "innovation"
-    reached = float(np.sqrt(np.nanmean(error**2))) if np.isfinite(error).any() else np.inf
-    unaware = found.attrs["members"] > 1 and reached > UNAWARE * expected
-    diverged = unaware or not reached < NO_BETTER * limit
-    lines = []
-    if diverged:
-        lines.append(
-            f"{found.attrs['solver']} diverged: in the second half of the run the {what} is "
-            f"{reached:.3g}; that of the climate is {limit:.3g}, and the members lead one to "
-            f"expect {expected:.3g}. Use more members, inflation or localisation, or start closer "
-            "(initial=)."
-        )
+    size = found.sizes["time"]
+    stretches = {"second half": size // 2}
+    if size >= MANY:
+        stretches["last tenth"] = size - size // 10
+    complaints = (
+        _complaint(found, model, observations, climate, slice(first, None), when)
+        for when, first in stretches.items()
+    )
+    lines = [line for line in complaints if line][:1]
+    diverged = bool(lines)
     replaced = int(found["replaced"].sum())
     if replaced:
         lines.append(f"{replaced} members were not finite and were drawn anew from the others.")
@@ -107,6 +113,31 @@ def judge(
 def _scored(model: AbstractModel) -> tuple[Variable, ...]:
     """Return the variables that a truth holds: all but estimated parameters, which come last."""
     return model.model.variables if isinstance(model, Augmented) else model.variables
+def _complaint(found, model, observations, climate, times: slice, when: str) -> str | None:
+    """Return why the filter has lost the truth in a stretch of the run; None if it has not."""
+    if "analysis_rmse" in found:
+        error, limit = found["analysis_rmse"].values[times], found.attrs["climate_rmse"]
+        expected, what = _spread(found, model, "analysis", times), "error of the analysis"
+    else:
+        error = found["innovation_rms"].values[times]
+        seen = np.asarray(observations.operator(climate))
+        limit = float(np.sqrt(np.nanmean((observations.values - seen) ** 2)))
+        noise = np.sqrt(np.mean(observations.variance[np.isfinite(observations.variance)]))
+        expected, what = np.hypot(_spread(found, model, "forecast", times), noise), "innovation"
+    sound = all(
+        np.isfinite(found[name_of(model, "analysis", v.name)].values).all() for v in model.variables
+    )
+    reached = float(np.sqrt(np.nanmean(error**2))) if np.isfinite(error).any() else np.inf
+    several = found.attrs["members"] > 1
+    unaware = several and reached > UNAWARE * expected
+    if sound and not unaware and reached < limit * (1.0 if several else NO_BETTER):
+        return None
+    return (
+        f"{found.attrs['solver']} diverged: in the {when} of the run the {what} is "
+        f"{reached if sound else np.inf:.3g}; that of the climate is {limit:.3g}, and the members "
+        f"lead one to expect {expected:.3g}. Use more members, inflation or localisation, or "
+        "start closer (initial=)."
+    )
 
 
 def _spread(found: xr.Dataset, model: AbstractModel, kind: str, times: slice) -> float:

@@ -1,42 +1,15 @@
 """`expect:`: numbers that a run must reproduce, beside what was found."""
 
-import difflib
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from closura.data.closures import load_closure
 from closura.experiment.specification import Expectation
+from closura.experiment.vocabulary import OFFLINE, OFFLINE_FILE, OPERATORS, PRICE, Vocabulary
 from closura.registry import nearest
 from closura.report.run_folder import read_run_folder
-
-OPERATORS = (" / ", " - ")
-SCORE_FILES = ("scores.nc", "offline.nc")
-NOT_LEARNED = ("no closure", "noise floor")  # models in the score files beside the learners
-BOUNDS = ("", "_lower", "_upper")
-_BOUNDED = ("forecast_mae", "forecast_rmse", "forecast_crps", "forecast_spread",
-            "forecast_correlation", "forecast_mae_first_unit", "wasserstein_1", "hellinger",
-            "kolmogorov_smirnov", "lyapunov")  # fmt: skip
-_SHAPES = ("probability_density", "autocorrelation", "power_spectrum", "wave_number_spectrum",
-           "example", "lyapunov", "mean", "variance")  # fmt: skip
-# What `evaluate` writes.
-ONLINE_SCORES = (
-    *(f"{name}{end}" for name in _BOUNDED for end in BOUNDS), "forecast_mae_first_unit_seeds",
-    "useful_lead", "rank_histogram", "climate_mean", "climate_mean_error", "climate_variance",
-    "climate_variance_ratio", "bin_centre", "drift", "drift_significance", "drifts",
-    "lost_chaos", "lost_chaos_share", "blown_up_share", "blown_up_forecasts_share",
-    "extrapolated_share", *_SHAPES[:5], *(f"truth_{name}" for name in _SHAPES),
-)  # fmt: skip
-# What `score_offline` and `learning_curve` write.
-OFFLINE_SCORES = (
-    *(f"{kind}{name}{end}" for name in ("r_squared", "rmse", "bias", "learning_curve")
-      for kind in ("", "overall_", "column_") for end in BOUNDS
-      if name != "learning_curve" or not kind),
-    "learning_curve_repeats", "extrapolated_share",
-)  # fmt: skip
-SCORES = (*ONLINE_SCORES, *OFFLINE_SCORES)
-TYPO = 0.85  # likeness at which a name is a score's with a typo, not an attribute of a closure
 
 
 class Check(NamedTuple):
@@ -59,9 +32,11 @@ class Check(NamedTuple):
     problem: str = ""
 
 
-def check_all(folder: Path, expected: Mapping[str, Expectation]) -> list[Check]:
+def check_all(
+    folder: Path, expected: Mapping[str, Expectation], vocabulary: Vocabulary
+) -> list[Check]:
     """Return every expectation of an experiment beside what its run folder holds."""
-    results = Results(folder)
+    results = Results(folder, vocabulary)
     found = []
     for name, wanted in expected.items():
         try:
@@ -100,54 +75,11 @@ def spell(wanted: Expectation) -> str:
     return f"> {wanted.above:g}" if wanted.above is not None else f"< {wanted.below:g}"
 
 
-def check_names(expected: Iterable[str], learners: Iterable[str]) -> None:
-    """Raise ValueError where a path cannot lead anywhere, whatever the run will find.
-
-    Attributes of a closure are not known before it is fitted, and pass.
-    """
-    heads = [*learners, *NOT_LEARNED, "price"]
-    for name in expected:
-        for path in _operands(name):
-            head, _, rest = path.partition(".")
-            words = rest.split(".")
-            if head not in heads:
-                raise ValueError(
-                    f"expect: {name!r} begins with {head!r}{nearest(head, heads)} "
-                    f"A path begins with: {', '.join(heads)}. Correct it; with other learners "
-                    "than the expectations are of, drop them: --set 'expect={}'."
-                )
-            if head != "price":
-                _check_score(name, words, is_learner=head not in NOT_LEARNED)
-
-
-def _check_score(name: str, words: list[str], *, is_learner: bool) -> None:
-    """Raise ValueError where the word that should name a score does not."""
-    offline = words[0] == "offline"
-    known = OFFLINE_SCORES if offline else SCORES
-    word = words[int(offline)] if len(words) > int(offline) else ""
-    typo = difflib.get_close_matches(word, known, n=1, cutoff=TYPO)
-    if word not in known and (offline or not is_learner or typo):
-        where = "offline score" if offline else "score"
-        raise ValueError(
-            f"expect: {name!r} asks for {word!r}, which is no {where}{nearest(word, known)} "
-            "Correct the path."
-        )
-
-
-def _operands(name: str) -> list[str]:
-    """Return the paths that a name consists of, as `Results.look_up` takes it apart."""
-    for operator in OPERATORS:
-        first, found, second = name.partition(operator)
-        if found:
-            return [*_operands(first), *_operands(second)]
-    return [name.strip()]
-
-
 class Results:
     """The numbers in a run folder, by dotted path.
 
     - ``learner.attribute.index``: of the closure, e.g. ``cubic.coefficients.1``
-    - ``model.score[.coordinate ...]``: of the online, else the offline scores, e.g.
+    - ``name.score[.coordinate ...]``: of the scores of a model or a solver, e.g.
       ``network.forecast_mae_first_unit``, ``no closure.wasserstein_1``
     - ``model.offline.score[.coordinate ...]``: of the offline scores
     - ``price.model.entry``: of the prices
@@ -158,13 +90,15 @@ class Results:
 
     Args:
         folder: The run folder.
+        vocabulary: What can be asked for.
     """
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, vocabulary: Vocabulary):
         self.folder = folder
+        self.vocabulary = vocabulary
         run = read_run_folder(folder)
         self._price = run.price
-        self._scores = {"scores.nc": run.scores, "offline.nc": run.offline}
+        self._scores = {"scores.nc": run.scores, OFFLINE_FILE: run.offline}
 
     def look_up(self, path: str) -> Any:
         """Return the value at a dotted path.
@@ -178,25 +112,24 @@ class Results:
                 left, right = self.look_up(first), self.look_up(second)
                 return _divided(left, right) if operator == " / " else left - right
         head, *rest = (part for part in path.strip().split("."))
-        if head == "price":
+        if head == PRICE:
             return _inside(self._price or {}, rest, head)
-        if rest and rest[0] == "offline":
-            return self._score("offline.nc", head, rest[1:])
-        for file in SCORE_FILES:
+        if rest and rest[0] == OFFLINE:
+            return self._score(OFFLINE_FILE, head, rest[1:])
+        for file in self.vocabulary.scores:
             if rest and rest[0] in getattr(self._scores[file], "data_vars", ()):
                 return self._score(file, head, rest)
-        if rest and rest[0] in SCORES:
-            return self._score(
-                "scores.nc" if rest[0] in ONLINE_SCORES else "offline.nc", head, rest
-            )
+        for file, names in self.vocabulary.scores.items():
+            if rest and rest[0] in names:
+                return self._score(file, head, rest)
         if (self.folder / head / "closure.json").exists():
             return _inside(load_closure(self.folder / head), rest, head)
         known = [child.parent.name for child in self.folder.glob("*/closure.json")]
         scores = self._scores["scores.nc"]
-        known += [] if scores is None else [str(name) for name in scores["model"].values]
-        raise ValueError(f"there is no {head!r} in the results{nearest(head, [*known, 'price'])}")
+        known += [] if scores is None else map(str, scores[self.vocabulary.along].values)
+        raise ValueError(f"there is no {head!r} in the results{nearest(head, [*known, PRICE])}")
 
-    def _score(self, file: str, model: str, path: list[str]) -> Any:
+    def _score(self, file: str, name: str, path: list[str]) -> Any:
         scores = self._scores[file]
         if scores is None:
             raise FileNotFoundError(f"{file} is not there: the stage that writes it has not run.")
@@ -204,13 +137,20 @@ class Results:
             asked = path[0] if path else ""
             raise ValueError(f"{file} holds no {asked!r}{nearest(asked, scores.data_vars)}")
         array = scores[path[0]]
-        coordinates = path[1:]
-        if "model" in array.dims:
-            coordinates = [model, *coordinates]
-        return _select(array, _rejoined(coordinates), file)
+        coordinates = _rejoined(path[1:])
+        if self.vocabulary.along in array.dims:
+            coordinates = [name, *coordinates]
+        found = _select(array, coordinates, self.vocabulary.defaults, file)
+        verdict = scores.get(self.vocabulary.verdict)
+        if verdict is not None and isinstance(found, float) and math.isnan(found):
+            named = [c for c in coordinates if any(_position(verdict, d, c) is not None
+                     for d in verdict.dims)]  # fmt: skip
+            if _select(verdict, named, self.vocabulary.defaults, file):
+                raise ValueError(f"{' with '.join(named)}: {self.vocabulary.verdict}")
+        return found
 
 
-def _select(array: Any, coordinates: list[str], file: str) -> Any:
+def _select(array: Any, coordinates: list[str], defaults: Mapping[str, str], file: str) -> Any:
     """Return the one number left when coordinates are chosen along the dimensions, in any order."""
     for wanted in coordinates:
         dim = next((d for d in array.dims if _position(array, d, wanted) is not None), None)
@@ -218,6 +158,7 @@ def _select(array: Any, coordinates: list[str], file: str) -> Any:
             names = [str(v) for d in array.dims for v in array[d].values[:50]]
             raise ValueError(f"{file}: {array.name} has no {wanted!r}{nearest(wanted, names)}")
         array = array.isel({dim: _position(array, dim, wanted)})
+    array = array.sel({dim: wanted for dim, wanted in defaults.items() if dim in array.dims})
     array = array.squeeze()
     if array.dims:
         left = ", ".join(f"{d} ({array.sizes[d]})" for d in array.dims)

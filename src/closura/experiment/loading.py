@@ -1,23 +1,17 @@
 """An experiment as read: its settings, and the models and learners that they describe."""
 
-import inspect
-import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from closura.experiment.checks import check_names
 from closura.experiment.document import change, locate, read_document
-from closura.experiment.specification import (
-    SECTIONS,
-    FileExperiment,
-    ModelExperiment,
-    check_skeleton,
-)
-from closura.registry import build, find, nearest, settings_of
+from closura.experiment.kind import Kind
+from closura.experiment.kinds import kind_of
+from closura.experiment.specification import Skeleton, check_skeleton
+from closura.experiment.vocabulary import check_names
+from closura.registry import build, find, settings_of
 
-LEADS = 60  # lead times scored by default: enough for a smooth curve
 Fitted = Callable[[str], Any]
 
 
@@ -26,12 +20,14 @@ class Experiment:
     """One experiment: what it says, checked, and what its names lead to.
 
     Args:
-        settings: The checked skeleton.
+        settings: The checked skeleton of its kind.
+        kind: What sort of experiment it is.
         source: The YAML file that it was read from.
         needs: For each learner, the other learners of the experiment that it names.
     """
 
-    settings: ModelExperiment | FileExperiment
+    settings: Skeleton
+    kind: Kind
     source: Path
     needs: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
@@ -39,11 +35,6 @@ class Experiment:
     def name(self) -> str:
         """Name of the experiment; also of its run folder."""
         return self.settings.name
-
-    @property
-    def uses_files(self) -> bool:
-        """Whether pairs come from the user's files and not from a simulated truth."""
-        return isinstance(self.settings, FileExperiment)
 
     @property
     def learners(self) -> tuple[str, ...]:
@@ -58,21 +49,17 @@ class Experiment:
                 del expected[key]
         return _listed(found)
 
-    def truth(self) -> Any:
-        """Return the model that stands for the truth."""
-        return build("models", self.with_models.truth, path="truth")
-
-    def coarse(self) -> Any:
-        """Return the model that is to be corrected."""
-        return build("models", self.with_models.coarse, path="coarse")
+    def model(self, section: str) -> Any:
+        """Return the model that a section describes, e.g. ``"truth"``."""
+        return build("models", self.settings.models()[section], path=section)
 
     def learner(self, name: str, fitted: Fitted) -> Any:
         """Return a learner; `fitted` gives the closures of others that it starts from."""
         others = self.settings.learners.keys() - {name}
 
         def resolve(text: str, wanted: frozenset[str]) -> Any:
-            if "models" in wanted and text in ("coarse", "truth") and not self.uses_files:
-                return self.coarse() if text == "coarse" else self.truth()
+            if "models" in wanted and text in self.settings.models():
+                return self.model(text)
             if text not in others:
                 return None
             return fitted(text) if "closures" in wanted else self.learner(text, fitted)
@@ -83,26 +70,12 @@ class Experiment:
     def _with_model(self, spec: Any, path: str) -> Any:
         """Return a learner's spec with `model: coarse` where it needs a model and names none."""
         named = spec if isinstance(spec, str) else spec.get("type")
-        if self.uses_files or not isinstance(named, str):
+        if "coarse" not in self.settings.models() or not isinstance(named, str):
             return spec
         model = settings_of(find("learners", named, path=path)).get("model")
         if model is None or (isinstance(spec, dict) and "model" in spec):
             return spec
         return ({"type": named} if isinstance(spec, str) else spec) | {"model": "coarse"}
-
-    @property
-    def with_models(self) -> ModelExperiment:
-        """The settings of an experiment that simulates its truth."""
-        if not isinstance(self.settings, ModelExperiment):
-            raise ValueError(f"{self.name!r} takes its pairs from files and has no model.")
-        return self.settings
-
-    @property
-    def with_files(self) -> FileExperiment:
-        """The settings of an experiment that reads its pairs from files."""
-        if not isinstance(self.settings, FileExperiment):
-            raise ValueError(f"{self.name!r} simulates its truth and reads no files.")
-        return self.settings
 
 
 def load_experiment(name_or_path: str | Path, overrides: Iterable[str] = ()) -> Experiment:
@@ -119,19 +92,17 @@ def load_experiment(name_or_path: str | Path, overrides: Iterable[str] = ()) -> 
     source = locate(name_or_path)
     document = read_document(source)
     for setting in overrides:
-        change(document, setting, SECTIONS)
-    settings = check_skeleton(document, source.name)
+        change(document, setting, kind_of(document, source.name).sections)
+    kind = kind_of(document, source.name)
+    settings = check_skeleton(document, kind, source.name)
     needs = {name: _names_in(spec, settings.learners, name)
              for name, spec in settings.learners.items()}  # fmt: skip
-    experiment = Experiment(settings, source, needs)
+    experiment = Experiment(settings, kind, source, needs)
     for name in experiment.learners:
         experiment.learner(name, lambda _: _stand_in())
-    if isinstance(settings, ModelExperiment):
-        settings = _with_lengths(experiment, settings)
-    else:
-        _check_reading(settings, source.name)
-    check_names(settings.expect, settings.learners)
-    return Experiment(settings, source, needs)
+    settings = kind.settle(experiment)
+    check_names(settings.expect, kind.vocabulary(settings))
+    return replace(experiment, settings=settings)
 
 
 def _stand_in() -> Any:
@@ -156,56 +127,6 @@ def _ordered(needs: dict[str, tuple[str, ...]]) -> tuple[str, ...]:
     for name in needs:
         add(name, ())
     return tuple(ordered)
-
-
-def _check_reading(settings: FileExperiment, source: str) -> None:
-    """Raise ValueError unless every key of `data` is one that `read_pairs` takes."""
-    from closura.data.pairs import read_pairs
-
-    known = [*inspect.signature(read_pairs).parameters, "held_out"]
-    for key in settings.data.model_extra or {}:
-        if key not in known:
-            raise ValueError(
-                f"{source}: data has no {key!r}{nearest(key, known)} It has: {', '.join(known)}."
-            )
-
-
-def _with_lengths(experiment: Experiment, settings: ModelExperiment) -> ModelExperiment:
-    """Return the settings with lengths filled in, and refuse time steps that divide nothing."""
-    truth, coarse = experiment.truth(), experiment.coarse()
-    data, evaluate = settings.data, settings.evaluate
-    every = evaluate.every or _lead_interval(evaluate.lead, coarse.dt)
-    check_multiple("data.every", data.every, "the time step of the truth", truth.dt)
-    check_multiple("evaluate.every", every, "the time step of the truth", truth.dt)
-    check_multiple("evaluate.every", every, "the time step of the coarse model", coarse.dt)
-    check_multiple("evaluate.lead", evaluate.lead, "evaluate.every", every)
-    test = data.test_duration or data.every * max(2, round(data.duration / 5 / data.every))
-    for name, length in (("data.duration", data.duration), ("data.test_duration", test)):
-        check_multiple(name, length, "data.every", data.every)
-    return settings.model_copy(
-        update={
-            "data": data.model_copy(update={"test_duration": test}),
-            "evaluate": evaluate.model_copy(update={"every": every}),
-        }
-    )
-
-
-def _lead_interval(lead: float, dt: float) -> float:
-    """Return an interval, in whole steps, that cuts a lead into LEADS parts or somewhat more."""
-    steps = max(1, round(lead / dt))
-    longest = max(1, steps // LEADS)
-    return dt * next(n for n in range(longest, 0, -1) if steps % n == 0)
-
-
-def check_multiple(name: str, length: float, of: str, unit: float) -> None:
-    """Raise ValueError unless a length is a whole number of units, one or more."""
-    count = round(length / unit)
-    if count < 1 or not math.isclose(count * unit, length, rel_tol=1e-6):
-        nearest = max(1, count) * unit
-        raise ValueError(
-            f"{name} is {length:g}, which is no multiple of {of}, {unit:g}; "
-            f"the nearest that is: {nearest:g}."
-        )
 
 
 def _names_in(spec: Any, learners: Iterable[str], owner: str) -> tuple[str, ...]:

@@ -20,9 +20,10 @@ from closura.experiment.loading import Experiment, load_experiment
 from closura.experiment.plan import plan
 from closura.experiment.provenance import provenance
 from closura.experiment.result import Result
-from closura.experiment.stages import Work, plain
 from closura.experiment.steps import Step, fingerprints
+from closura.experiment.work import Work, plain
 from closura.report import write_report
+from closura.report.run_folder import read_run_folder
 
 RUNS = Path("runs")  # where run folders are made unless the user says otherwise
 KEPT_EVENTS = ("train", "evaluate", "fit")
@@ -69,6 +70,18 @@ def run_experiment(
         failed = [found for found in result.checks if not found.passed]
         raise AssertionError(f"{len(failed)} of {len(result.checks)} numbers are not as expected.")
     return result
+
+
+def report_again(folder: str | Path) -> Path:
+    """Write the report of a run again, in the precision of the run, and return its path.
+
+    Raises:
+        FileNotFoundError: It is no run folder.
+    """
+    path = Path(folder)
+    double = read_run_folder(path).experiment.get("precision", "double") == "double"
+    with jax_settings({"jax_enable_x64": double}):
+        return write_report(path)
 
 
 @contextmanager
@@ -137,7 +150,8 @@ def _summarise(
 ) -> list[Check]:
     """Write what was expected beside what was found, and how it came about."""
     place, seconds = folder.path, folder.seconds(prints)
-    checks = check_all(place, experiment.settings.expect)
+    settings = experiment.settings
+    checks = check_all(place, settings.expect, experiment.kind.vocabulary(settings))
     write_json(place / "checks.json", [found._asdict() for found in checks])
     said = provenance(
         experiment.resolved(), command=command, seconds=seconds,

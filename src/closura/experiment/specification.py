@@ -1,13 +1,17 @@
-"""The skeleton of an experiment: which sections there are and what each may hold."""
+"""What every experiment has, and the check of a document against the skeleton of its kind."""
 
-from collections.abc import Iterable
-from typing import Annotated, Any, Literal
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from closura.registry import nearest
 
-RESERVED = ("price", "truth", "test", "reference", "figures", "climatology", "persistence")
+if TYPE_CHECKING:
+    from closura.experiment.kind import Kind
+
+RESERVED = ("price", "truth", "test", "reference", "figures", "analyses",
+            "climatology", "persistence")  # fmt: skip
 Spec = str | dict[str, Any]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_\-]*$", max_length=60)]
@@ -17,97 +21,6 @@ class Section(BaseModel):
     """A mapping whose keys are known."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Simulated(Section):
-    """Training data from runs of the truth; lengths in its time units.
-
-    Args:
-        spinup: Time before the first state that is kept, in every run.
-        duration: Length of the training run of each member.
-        every: Interval between two states that are kept.
-        members: Number of members of the training run.
-        target: What is recorded: ``"difference"`` or ``"coupling"``.
-        test_duration: Length of the run for offline scores; a fifth of `duration` if not given.
-    """
-
-    spinup: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 10.0
-    duration: Positive
-    every: Positive
-    members: Annotated[int, Field(ge=1)] = 1
-    target: Literal["difference", "coupling"] = "difference"
-    test_duration: Positive | None = None
-
-
-class HeldOut(Section):
-    """Which part of a record is kept for testing: blocks in time, with a gap around each."""
-
-    fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
-    blocks: Annotated[int, Field(ge=1)] = 5
-    gap: Annotated[int, Field(ge=0)] = 0
-
-
-class Recorded(BaseModel):
-    """Training data from the user's own files; all but `held_out` goes to `read_pairs`."""
-
-    model_config = ConfigDict(extra="allow", frozen=True)
-
-    files: str | list[str]
-    held_out: HeldOut = HeldOut()
-
-
-class Evaluation(Section):
-    """How models are compared in their own runs; see `closura.evaluate`.
-
-    Args:
-        forecasts: Number of forecasts.
-        lead: Length of a forecast.
-        climate: Length of the climate runs, all members together.
-        members: Ensemble members of a forecast with a stochastic closure.
-        every: Interval between two scored states; a 60th of `lead`, in coarse steps, if not given.
-        chaos: Length of the run whose end tells whether chaos was lost; 0 skips it.
-        level: Probability that intervals are to cover.
-    """
-
-    forecasts: Annotated[int, Field(ge=2)] = 100
-    lead: Positive = 3.0
-    climate: Positive = 200.0
-    members: Annotated[int, Field(ge=2)] = 20
-    every: Positive | None = None
-    chaos: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 200.0
-    level: Annotated[float, Field(gt=0, lt=1)] = 0.9
-
-
-class LearningCurve(Section):
-    """How skill grows with the training data; see `closura.evaluation.learning_curve`."""
-
-    sizes: Annotated[list[Annotated[float, Field(gt=0, le=1)]], Field(min_length=1)] = [
-        0.25, 0.5, 0.75, 1.0,
-    ]  # fmt: skip
-    repeats: Annotated[int, Field(ge=1)] = 5
-
-
-class OfflineEvaluation(Section):
-    """How closures are compared on held-out pairs; see `closura.score_offline`.
-
-    Args:
-        samples: Number of resampled records.
-        level: Probability that intervals are to cover.
-        block: Samples in a bootstrap block; from the targets' correlation if not given.
-        learning_curve: Shares of the training data to fit again with; null skips it.
-    """
-
-    samples: Annotated[int, Field(ge=10)] = 500
-    level: Annotated[float, Field(gt=0, lt=1)] = 0.9
-    block: Annotated[int, Field(ge=1)] | None = None
-    learning_curve: LearningCurve | None = LearningCurve()
-
-
-class Coupling(Section):
-    """Where and how often closures act; see `closura.couple`."""
-
-    at: Literal["tendency", "step"] | None = None
-    every: Annotated[int, Field(ge=1)] = 1
 
 
 class Expectation(Section):
@@ -134,78 +47,44 @@ class Expectation(Section):
 
 
 class Skeleton(Section):
-    """What every experiment has."""
+    """What every experiment has; each kind adds its sections, see `Kind`."""
 
     name: Name
+    kind: str
     description: str = ""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     precision: Literal["double", "single"] = "double"
-    learners: dict[Name, Spec] = Field(min_length=1)
+    learners: dict[Name, Spec] = {}
     seeds: Annotated[int, Field(ge=1, le=100)] = 1
     expect: dict[str, Expectation] = {}
     report: dict[str, Any] = {}
 
-
-class ModelExperiment(Skeleton):
-    """A truth that is simulated, and a coarse model that is to be corrected."""
-
-    truth: Spec
-    coarse: Spec
-    data: Simulated
-    coupling: Coupling = Coupling()
-    evaluate: Evaluation = Evaluation()
+    def models(self) -> Mapping[str, Spec]:
+        """Return the models that the experiment describes, by the section that does."""
+        return {}
 
 
-class FileExperiment(Skeleton):
-    """The user's own files of inputs and targets, with no model."""
-
-    data: Recorded
-    evaluate: OfflineEvaluation = OfflineEvaluation()
-
-
-SECTIONS = ("name", "description", "seed", "precision", "truth", "coarse", "data", "coupling",
-            "learners", "seeds", "evaluate", "expect", "report")  # fmt: skip
-
-
-def check_skeleton(document: dict[str, Any], source: str) -> ModelExperiment | FileExperiment:
-    """Return a document as an experiment whose sections and keys are all known.
+def check_skeleton(document: dict[str, Any], kind: "Kind", source: str) -> Skeleton:
+    """Return a document as an experiment of a kind, whose sections and keys are all known.
 
     Raises:
         ValueError: A key is unknown (the nearest is offered), missing, or of the wrong kind.
     """
     for key in document:
-        if key not in SECTIONS:
+        if key not in kind.sections:
             raise ValueError(
-                f"{source}: an experiment has no {key!r}{nearest(key, SECTIONS)} "
-                f"It has: {', '.join(SECTIONS)}."
+                f"{source}: an experiment has no {key!r}{nearest(key, kind.sections)} "
+                f"It has: {', '.join(kind.sections)}."
             )
-    kind = _kind(document, source)
-    for section in ("truth", "coarse", "coupling"):
-        if kind is FileExperiment and document.get(section) is not None:
-            raise ValueError(
-                f"{source}: '{section}' and data.files exclude each other: take pairs from a "
-                f"simulated truth, or from files; remove one of the two."
-            )
-    if kind is FileExperiment:
-        document = {k: v for k, v in document.items() if k not in ("truth", "coarse", "coupling")}
+    document = kind.tidy(document, source)
     try:
-        experiment = kind.model_validate(document)
+        experiment = kind.skeleton.model_validate(document | {"kind": kind.name})
     except ValidationError as error:
-        raise ValueError(f"{source}: {_first_complaint(error, kind)}") from error
+        raise ValueError(f"{source}: {_first_complaint(error, kind.skeleton)}") from error
     taken = sorted(set(experiment.learners) & set(RESERVED))
     if taken:
         raise ValueError(f"{source}: a learner cannot be named {taken[0]!r}; choose another name.")
     return experiment
-
-
-def _kind(document: dict[str, Any], source: str) -> type[ModelExperiment] | type[FileExperiment]:
-    data = document.get("data")
-    if not isinstance(data, dict):
-        raise ValueError(
-            f"{source}: data is {data!r}; it must be a mapping, for example "
-            "{duration: 100, every: 0.005} for a simulated truth or {files: [my.nc], ...}."
-        )
-    return FileExperiment if "files" in data else ModelExperiment
 
 
 def _first_complaint(error: ValidationError, kind: type[BaseModel]) -> str:
@@ -237,7 +116,9 @@ def _keys_at(kind: type[BaseModel], place: Iterable[str]) -> list[str]:
         field = getattr(model, "model_fields", {}).get(part)
         if field is None:
             return list(Expectation.model_fields) if model is kind else _named(model)
-        model = field.annotation if isinstance(field.annotation, type) else Expectation
+        choices = get_args(field.annotation) or (field.annotation,)
+        sections = [c for c in choices if isinstance(c, type) and issubclass(c, BaseModel)]
+        model = sections[0] if sections else Expectation
     return _named(model)
 
 

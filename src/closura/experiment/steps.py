@@ -2,14 +2,13 @@
 
 import hashlib
 import json
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from closura import __version__
-
-MODEL_STAGES = ("truth", "pairs", "learn", "offline", "online", "price", "report")
-FILE_STAGES = ("pairs", "learn", "offline", "report")
 
 
 @dataclass(frozen=True)
@@ -56,3 +55,29 @@ def changed(
     """Return which of some settings differ between two experiments."""
     earlier = before or {}
     return [key for key in keys if digest(earlier.get(key)) != digest(after.get(key))]
+
+
+def hash_of(path: Path) -> str:
+    """Return a hash of a file's content, or of the names, sizes and times in a folder."""
+    if path.is_dir():
+        files = sorted(file for file in path.rglob("*") if file.is_file())
+        about = [(file.relative_to(path), file.stat()) for file in files]
+        return digest([[str(name), stat.st_size, stat.st_mtime_ns] for name, stat in about])
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def some(settings: Mapping[str, Any], *keys: str) -> dict[str, Any]:
+    """Return the settings that a step depends on."""
+    return {key: settings[key] for key in keys}
+
+
+def check_multiple(name: str, length: float, of: str, unit: float) -> None:
+    """Raise ValueError unless a length is a whole number of units, one or more."""
+    count = round(length / unit)
+    if count < 1 or not math.isclose(count * unit, length, rel_tol=1e-6):
+        nearest = max(1, count) * unit
+        raise ValueError(
+            f"{name} is {length:g}, which is no multiple of {of}, {unit:g}; "
+            f"the nearest that is: {nearest:g}."
+        )

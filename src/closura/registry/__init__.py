@@ -1,6 +1,6 @@
 """What an experiment can name, and how a name with settings becomes an object.
 
-One line in `REGISTRY` plugs a class in. A class of your own needs no line: the dotted path
+One line in `registry/names.py` plugs a class in. A class of your own needs no line: the dotted path
 ``type: mylab.models.Mine`` leads to it.
 """
 
@@ -11,69 +11,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from closura.registry.names import CONTRACTS, REGISTRY
 from closura.registry.values import fits, members, nearest, only_its_class_can_check, plain, spell
 
 __all__ = [
     "CONTRACTS", "REGISTRY", "build", "describe", "find", "foreign_sources", "nearest",
     "settings_of",
 ]  # fmt: skip
-
-REGISTRY: dict[str, dict[str, str]] = {
-    "models": {
-        "Lorenz63": "closura.models.lorenz63:Lorenz63",
-        "Lorenz96": "closura.models.lorenz96:Lorenz96",
-        "Lorenz96TwoScale": "closura.models.lorenz96:Lorenz96TwoScale",
-    },
-    "steppers": {
-        "Euler": "closura.core.steppers:Euler",
-        "RK2": "closura.core.steppers:RK2",
-        "RK4": "closura.core.steppers:RK4",
-        "AB3": "closura.core.steppers:AB3",
-    },
-    "closures": {
-        "PolynomialClosure": "closura.closures.physical:PolynomialClosure",
-        "AR1Noise": "closura.closures.stochastic:AR1Noise",
-        "Zero": "closura.core.closure:Zero",
-    },
-    "features": {
-        "Stencil": "closura.closures.features:Stencil",
-        "Whole": "closura.closures.features:Whole",
-    },
-    "learners": {
-        "Linear": "closura.learners.linear:Linear",
-        "Polynomial": "closura.learners.linear:Polynomial",
-        "Network": "closura.learners.network:Network",
-        "Forest": "closura.learners.forest:Forest",
-        "AR1": "closura.learners.noise:AR1",
-        "White": "closura.learners.noise:White",
-        "WithNoise": "closura.learners.noise:WithNoise",
-        "Online": "closura.learners.online:Online",
-    },
-    "solvers": {
-        "Climatology": "closura.solvers.baselines:Climatology",
-        "Persistence": "closura.solvers.baselines:Persistence",
-        "OptimalInterpolation": "closura.solvers.baselines:OptimalInterpolation",
-        "ThreeDVar": "closura.solvers.baselines:ThreeDVar",
-        "EnKF": "closura.solvers.ensemble:EnKF",
-        "DEnKF": "closura.solvers.ensemble:DEnKF",
-        "ETKF": "closura.solvers.ensemble:ETKF",
-        "SerialEnSRF": "closura.solvers.ensemble:SerialEnSRF",
-        "EnKFN": "closura.solvers.finite_size:EnKFN",
-        "LETKF": "closura.solvers.letkf:LETKF",
-        "ParticleFilter": "closura.solvers.particle:ParticleFilter",
-        "OptimalParticleFilter": "closura.solvers.particle:OptimalParticleFilter",
-    },
-}
-
-# What a class must derive from to stand under a kind.
-CONTRACTS = {
-    "models": "closura.core.model:AbstractModel",
-    "steppers": "closura.core.steppers:AbstractStepper",
-    "closures": "closura.core.closure:AbstractClosure",
-    "features": "closura.closures.features:AbstractFeatures",
-    "learners": "closura.core.learner:AbstractLearner",
-    "solvers": "closura.core.problem:AbstractSolver",
-}
 
 # Arguments that a fit, or a solver's preparation, fills in: nobody writes them into an experiment.
 FILLED_BY_FIT = {
@@ -136,7 +80,7 @@ def settings_of(made: type) -> dict[str, inspect.Parameter]:
     return {
         name: parameter
         for name, parameter in signature.parameters.items()
-        if parameter.kind not in gathering and name not in FILLED_BY_FIT
+        if parameter.kind not in gathering and not _is_filled(name, parameter)
     }
 
 
@@ -163,6 +107,11 @@ def foreign_sources(value: Any) -> dict[str, Path]:
         return {}
     file = getattr(sys.modules.get(made.__module__), "__file__", None)  # none in a notebook
     return {value: Path(file)} if file else {}
+
+
+def _is_filled(name: str, parameter: inspect.Parameter) -> bool:
+    """Return whether nobody writes an argument into an experiment: then it has a default."""
+    return name in FILLED_BY_FIT and parameter.default is not inspect.Parameter.empty
 
 
 def _name_and_settings(kind: str, spec: Any, path: str) -> tuple[str, dict[str, Any]]:
@@ -206,8 +155,7 @@ def _convert(
 def _construct(
     made: type, name: str, given: dict[str, Any], taken: Mapping[str, inspect.Parameter], path: str
 ) -> Any:
-    empty = inspect.Parameter.empty
-    missing = [key for key, known in taken.items() if known.default is empty and key not in given]
+    missing = [k for k, known in taken.items() if known.default is known.empty and k not in given]
     if missing:
         raise ValueError(
             f"{_at(path)}{name} needs {', '.join(map(repr, missing))}; add it. "

@@ -11,8 +11,9 @@ from closura.core.learner import Pairs
 from closura.data.closures import load_closure
 from closura.data.pairs import load_pairs
 from closura.report.cast import Cast, cast_of
+from closura.report.posteriors import Posteriors, posteriors_of
 from closura.report.predictions import Prediction, predict
-from closura.report.run_folder import RunFolder, absent, unreadable
+from closura.report.run_folder import RunFolder, unreadable
 
 LARGEST_SAMPLE = 4000  # instants: the bin means of a scatter are steady long before
 
@@ -64,6 +65,11 @@ class Material:
         """What every closure says about the held-out pairs."""
         return self._predictions(self.held_out)
 
+    @cached_property
+    def posteriors(self) -> Posteriors:
+        """What calibrators found, of an inference."""
+        return posteriors_of(self.run)
+
     def remarks(self) -> str:
         """Say in one line which closures a figure leaves out, and why."""
         lines = [f"{name} is not drawn: {reason}." for name, reason in self.failed.items()]
@@ -71,7 +77,7 @@ class Material:
 
     def _pairs(self, name: str, most: int) -> Pairs | None:
         if not (self.run.path / name).exists():
-            self.run.missing[name] = absent(name)
+            self.run.missing.add(name)
             return None
         try:
             pairs = load_pairs(self.run.path / name)

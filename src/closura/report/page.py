@@ -1,6 +1,6 @@
 """The page itself: sections filled from the material, rendered, written whole."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -12,41 +12,10 @@ from closura import __version__
 from closura.data.store import write_atomically
 from closura.report.drawing import Absence, Drawn, Picture, styled
 from closura.report.expectations import checks_of
-from closura.report.figures import (
-    climate,
-    columns,
-    forecast,
-    hovmoeller,
-    profiles,
-    relation,
-    training,
-)
+from closura.report.kinds import page_of
 from closura.report.material import Material, gather
 from closura.report.run_folder import read_run_folder
-from closura.report.table import tables_of
-from closura.report.words import protocol_of, summary, warnings_of
-
-ONLINE = (
-    relation.draw_relation,
-    hovmoeller.draw_hovmoeller,
-    forecast.draw_skill,
-    climate.draw_density,
-    climate.draw_spectra,
-    climate.draw_memory,
-    forecast.draw_ranks,
-    climate.draw_chaos,
-    training.draw_price,
-    training.draw_training,
-)
-COLUMNS = (
-    columns.draw_levels,
-    columns.draw_column_means,
-    profiles.draw_profiles,
-    profiles.draw_sections,
-    columns.draw_learning,
-    training.draw_training,
-)
-SECTIONS_OF_EXPERIMENT = ("truth", "coarse", "data", "evaluate", "seed", "precision")
+from closura.report.words import protocol_of, warnings_of
 
 
 def write_report(folder: str | Path) -> Path:
@@ -76,11 +45,8 @@ def write_report(folder: str | Path) -> Path:
 
 def draw_all(material: Material) -> list[Drawn]:
     """Return every figure that suits the experiment, or why it is not there."""
-    painters: tuple[Callable[[Material], Drawn], ...] = ONLINE
-    if material.run.uses_files:
-        painters = COLUMNS
     with styled():
-        return [paint(material) for paint in painters]
+        return [paint(material) for paint in page_of(material.run.kind).painters]
 
 
 def render(material: Material, drawn: list[Drawn]) -> str:
@@ -91,22 +57,22 @@ def render(material: Material, drawn: list[Drawn]) -> str:
     )
     template = environment.from_string((package / "page.html.jinja").read_text("utf-8"))
     run = material.run
+    page = page_of(run.kind)
     return template.render(
         style=(package / "page.css").read_text("utf-8"),
         name=run.name,
         description=str(run.experiment.get("description") or ""),
-        summary=summary(material),
+        summary=page.summary(material),
         warnings=warnings_of(material),
-        tables=tables_of(material),
+        tables=page.tables(material),
+        page=page,
         table_missing=run.why("scores.nc", "offline.nc"),
         checks=checks_of(run.checks),
         checks_missing=_checks_missing(material),
         pictures=[figure for figure in drawn if isinstance(figure, Picture)],
         absent=[figure for figure in drawn if isinstance(figure, Absence)],
         protocol=_rows(protocol_of(run.scores) or protocol_of(run.offline)),
-        settings=_rows(
-            {k: run.experiment[k] for k in SECTIONS_OF_EXPERIMENT if k in run.experiment}
-        ),
+        settings=_rows({k: run.experiment[k] for k in page.settings if k in run.experiment}),
         provenance=_rows(_without(run.provenance, "warnings")),
         provenance_missing=run.why("provenance.json"),
         experiment=yaml.safe_dump(dict(run.experiment), sort_keys=False, allow_unicode=True),

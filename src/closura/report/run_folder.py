@@ -9,15 +9,15 @@ from typing import Any
 import xarray as xr
 import yaml
 
+# Which stage writes a file, by kind of experiment: said where the file is not there.
+_LEARNING = {"offline.nc": "offline", "pairs.zarr": "pairs", "pairs_test.zarr": "pairs"}
 STAGE_OF = {
-    "scores.nc": "online",
-    "offline.nc": "offline",
-    "price.json": "price",
-    "checks.json": "report",
-    "provenance.json": "any",
-    "pairs.zarr": "pairs",
-    "pairs_test.zarr": "pairs",
+    "simulated": {"scores.nc": "online", "price.json": "price", **_LEARNING},
+    "assimilated": {"scores.nc": "scores", "pairs.zarr": "assimilate", "pairs_test.zarr": "truth"},
+    "recorded": {"scores.nc": "online", "price.json": "price", **_LEARNING},
+    "inferred": {"scores.nc": "score", "measured.nc": "measure"},
 }
+_ALWAYS = {"checks.json": "report"}  # the same in every kind
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class RunFolder:
     metrics: tuple[Mapping[str, Any], ...]
     histories: Mapping[str, tuple[Any, ...]]
     stages: Mapping[str, Any]
-    missing: dict[str, str] = field(default_factory=dict)
+    missing: "_Missing" = field(default_factory=lambda: _Missing())
 
     @property
     def name(self) -> str:
@@ -64,9 +64,9 @@ class RunFolder:
         return tuple(map(str, declared)) if isinstance(declared, Mapping) else ()
 
     @property
-    def uses_files(self) -> bool:
-        """Whether the pairs come from files: there is no model that could run."""
-        return "coarse" not in self.experiment and self.scores is None
+    def kind(self) -> str:
+        """Kind of the experiment; told from its sections where an early version did not say."""
+        return kind_of(self.experiment)
 
     @property
     def learning(self) -> xr.Dataset | None:
@@ -94,8 +94,8 @@ def read_run_folder(folder: str | Path) -> RunFolder:
             f"{path} holds no experiment.yaml, so it is not a run folder. "
             "Give the folder that `closura run` printed."
         )
-    missing: dict[str, str] = {}
     experiment = yaml.safe_load((path / "experiment.yaml").read_text()) or {}
+    missing = _Missing(kind_of(experiment))
     learners = experiment.get("learners") or {}
     seeds = int(experiment.get("seeds") or 1)  # a folder may hold more, of an earlier run
     histories = {str(name): _histories(path, str(name), seeds, missing) for name in learners}
@@ -104,20 +104,20 @@ def read_run_folder(folder: str | Path) -> RunFolder:
         experiment=experiment,
         scores=_dataset(path, "scores.nc", missing),
         offline=_dataset(path, "offline.nc", missing),
-        learning_curves=_dataset(path, "learning_curve.nc", {}),
+        learning_curves=_dataset(path, "learning_curve.nc", _Missing()),
         price=_json(path, "price.json", missing),
         checks=_json(path, "checks.json", missing),
         provenance=_json(path, "provenance.json", missing) or {},
         metrics=_lines(path / "metrics.jsonl"),
         histories={name: history for name, history in histories.items() if history},
-        stages=_json(path, "stages.json", {}) or {},
+        stages=_json(path, "stages.json", _Missing()) or {},
         missing=missing,
     )
 
 
-def _dataset(folder: Path, name: str, missing: dict[str, str]) -> xr.Dataset | None:
+def _dataset(folder: Path, name: str, missing: "_Missing") -> xr.Dataset | None:
     if not (folder / name).is_file():
-        missing[name] = absent(name)
+        missing.add(name)
         return None
     try:
         with xr.open_dataset(folder / name, engine="netcdf4", decode_times=False) as found:
@@ -127,7 +127,7 @@ def _dataset(folder: Path, name: str, missing: dict[str, str]) -> xr.Dataset | N
         return None
 
 
-def _histories(folder: Path, name: str, seeds: int, missing: dict[str, str]) -> tuple[Any, ...]:
+def _histories(folder: Path, name: str, seeds: int, missing: "_Missing") -> tuple[Any, ...]:
     """Return the training curves of a learner, one a seed, seed 0 first."""
     first = _json(folder, f"{name}/history.json", missing)
     others = [f"{name}/seed_{seed}/history.json" for seed in range(1, seeds)]
@@ -135,11 +135,11 @@ def _histories(folder: Path, name: str, seeds: int, missing: dict[str, str]) -> 
     return tuple(history for history in (first, *found) if history)
 
 
-def _json(folder: Path, name: str, missing: dict[str, str]) -> Any:
+def _json(folder: Path, name: str, missing: "_Missing") -> Any:
     try:
         return json.loads((folder / name).read_text())
     except FileNotFoundError:
-        missing[name] = absent(name)
+        missing.add(name)
     except (OSError, ValueError) as problem:
         missing[name] = unreadable(name, problem)
     return None
@@ -158,13 +158,32 @@ def _lines(path: Path) -> tuple[Mapping[str, Any], ...]:
     return tuple(found)
 
 
-def absent(name: str) -> str:
-    """Say why a file is not there."""
-    if name.endswith("history.json"):
-        return f"{name} is not in the run folder: this learner keeps no training curve."
-    stage = STAGE_OF.get(name, "")
-    which = f"stage '{stage}'" if stage not in ("", "any") else "stage that writes it"
-    return f"{name} is not in the run folder: the {which} has not run, or was not asked for."
+def kind_of(experiment: Mapping[str, Any]) -> str:
+    """Return the kind that a resolved experiment names, or that its sections show."""
+    return str(experiment.get("kind") or ("simulated" if "coarse" in experiment else "recorded"))
+
+
+class _Missing(dict[str, str]):
+    """Why files could not be used, by file name.
+
+    Args:
+        kind: Kind of the experiment: it tells which stage writes what.
+    """
+
+    def __init__(self, kind: str = ""):
+        super().__init__()
+        self._stages = STAGE_OF.get(kind, {})
+
+    def add(self, name: str) -> None:
+        """Note that a file is not there."""
+        if name.endswith("history.json"):
+            self[name] = f"{name} is not in the run folder: this learner keeps no training curve."
+            return
+        stage = _ALWAYS.get(name) or self._stages.get(name)
+        which = f"stage '{stage}'" if stage else "stage that writes it"
+        self[name] = (
+            f"{name} is not in the run folder: the {which} has not run, or was not asked for."
+        )
 
 
 def unreadable(name: str, problem: Exception) -> str:

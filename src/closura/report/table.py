@@ -21,7 +21,7 @@ from closura.report.numbers import (
 from closura.report.prices import prices_of
 
 Better = Literal["low", "high", "none"]
-FILES_ONLY = ("overall_rmse", "overall_bias")
+OF_FILES = ("overall_rmse", "overall_bias")  # a running model has better measures than these
 CLOSE = 0.05  # share of the value: narrower intervals need a digit more
 DISTANCES = ("wasserstein_1", "hellinger", "kolmogorov_smirnov")
 
@@ -64,6 +64,7 @@ MEASURES = (
     Measure("kolmogorov_smirnov", "KS", "scores", "low", "online: largest gap of distributions"),
     Measure("lyapunov", "Lyapunov", "scores", "none", "online: growth rate of small errors"),
 )  # fmt: skip
+OF_MODELS = tuple(measure for measure in MEASURES if measure.name not in OF_FILES)
 MAE = next(measure for measure in MEASURES if measure.name == "forecast_mae_first_unit")
 OFFLINE = MEASURES[0]
 
@@ -136,18 +137,19 @@ def _alike(one: Interval, best: Interval, floor: float | None) -> bool:
     return one.lower <= best.upper and best.lower <= one.upper
 
 
-def tables_of(material: Material) -> list[Table]:
-    """Return one table for each scored variable."""
+def tables_of(material: Material, measures: Sequence[Measure] = OF_MODELS) -> list[Table]:
+    """Return one table for each scored variable, with those of the measures that were made."""
     names = dict.fromkeys((*variables_of(material.run.scores), *variables_of(material.run.offline)))
-    return [table for name in names or () if (table := _table(material, name)) is not None]
+    return [
+        table for name in names or () if (table := _table(material, name, measures)) is not None
+    ]
 
 
-def _table(material: Material, variable: str) -> Table | None:
+def _table(material: Material, variable: str, measures: Sequence[Measure]) -> Table | None:
     columns = [
         (measure, values)
-        for measure in MEASURES
-        if (measure.name not in FILES_ONLY or material.run.uses_files)
-        and (values := values_of(material, measure, variable))
+        for measure in measures
+        if (values := values_of(material, measure, variable))
     ]
     if not columns:
         return None
@@ -156,7 +158,7 @@ def _table(material: Material, variable: str) -> Table | None:
     for measure, values in columns:
         best, alike = judged(values, measure, competitors)
         for name, row in rows.items():
-            cell = _cell(values.get(name), name == best, name in alike)
+            cell = cell_of(values.get(name), name == best, name in alike)
             if row.kind == "floor" and measure.source == "offline" and cell.text != NOTHING:
                 cell.text = f"±{written(values[name].value, 2)}"  # a standard error, not a score
             row.cells.append(cell)
@@ -187,7 +189,8 @@ def _row(material: Material, role: Role) -> Row:
     return row
 
 
-def _cell(value: Interval | None, best: bool, alike: bool) -> Cell:
+def cell_of(value: Interval | None, best: bool, alike: bool) -> Cell:
+    """Return a value as it is written, with the ends of its interval."""
     if value is None:
         return Cell()
     text = "whole lead" if value.value == np.inf else written(value.value)
@@ -205,7 +208,7 @@ def _add_truth(material: Material, rows: dict[str, Row], measures: list[Measure]
         return
     row = Row("truth", "truth", TRUTH_ROLE.colour)
     for measure in measures:
-        row.cells.append(_cell(value if measure.name == "lyapunov" else None, False, False))
+        row.cells.append(cell_of(value if measure.name == "lyapunov" else None, False, False))
     rows["truth"] = row
 
 

@@ -54,7 +54,7 @@ def _what(material: Material) -> str:
     run = material.run
     count = len(material.cast.closures)
     closures = f"{count} closure{'s' if count != 1 else ''}"
-    truth, coarse = _type(run.experiment.get("truth")), _type(run.experiment.get("coarse"))
+    truth, coarse = type_of(run.experiment.get("truth")), type_of(run.experiment.get("coarse"))
     if truth and coarse:
         return f"{closures} learned from {truth} and tested in the running {coarse}."
     pairs = material.training
@@ -70,8 +70,8 @@ def _online(material: Material, variable: str) -> list[str]:
         return [f"No closure has an online score for {variable}."]
     none = values.get(NO_CLOSURE)
     sentence = (
-        f"In the running model {_quoted(best)} forecasts {variable} best: its mean absolute error "
-        f"over the first time unit is {_with_interval(values[best])}"
+        f"In the running model {quoted(best)} forecasts {variable} best: its mean absolute error "
+        f"over the first time unit is {with_interval(values[best])}"
     )
     floor = values.get(FLOOR)
     if (
@@ -90,12 +90,12 @@ def _online(material: Material, variable: str) -> list[str]:
         ratio = values[best].value / floor.value if floor.value else float("inf")
         sentences.append(
             f"The noise floor ({floor_in_words(material)}) is {written(floor.value)}: "
-            f"{_quoted(best)} stands at {written(ratio, 2)} times the floor."
+            f"{quoted(best)} stands at {written(ratio, 2)} times the floor."
         )
     if alike:
         sentences.append(
-            f"Within the intervals, {_joined(sorted(alike, key=names.index))} cannot be told from "
-            f"{_quoted(best)}: no ranking between them is meant."
+            f"Within the intervals, {joined(sorted(alike, key=names.index))} cannot be told from "
+            f"{quoted(best)}: no ranking between them is meant."
         )
     return sentences + _contrast(material, variable, best)
 
@@ -114,11 +114,11 @@ def _contrast(material: Material, variable: str, best: str) -> list[str]:
     first, alike = judged(offline, OFFLINE, names)
     if first is not None and best in offline:
         if first == best or best in alike:
-            sentences.append(f"Offline, {_quoted(best)} has R² {_with_interval(offline[best])}.")
+            sentences.append(f"Offline, {quoted(best)} has R² {with_interval(offline[best])}.")
         else:
             sentences.append(
-                f"Offline, {_quoted(first)} explains more (R² {_with_interval(offline[first])}, "
-                f"{_quoted(best)} {written(offline[best].value)}): "
+                f"Offline, {quoted(first)} explains more (R² {with_interval(offline[first])}, "
+                f"{quoted(best)} {written(offline[best].value)}): "
                 "who wins offline does not win online."
             )
     measure = next(m for m in MEASURES if m.name == "wasserstein_1")
@@ -128,7 +128,7 @@ def _contrast(material: Material, variable: str, best: str) -> list[str]:
         floor = climate.get(FLOOR)
         beside = f" (noise floor {written(floor.value)})" if floor is not None else ""
         sentences.append(
-            f"The climate of {_quoted(first)} is nearest to the truth, at a Wasserstein-1 "
+            f"The climate of {quoted(first)} is nearest to the truth, at a Wasserstein-1 "
             f"distance of {written(climate[first].value)}{beside}."
         )
     return sentences
@@ -145,10 +145,10 @@ def _offline_only(material: Material) -> list[str]:
             if best is None:
                 continue
             others = sorted(alike, key=names.index)
-            close = f"; {_joined(others)} cannot be told from it" if others else ""
+            close = f"; {joined(others)} cannot be told from it" if others else ""
             sentences.append(
-                f"{words}{variable}: {_quoted(best)} predicts it best, with R² "
-                f"{_with_interval(values[best])}{close}."
+                f"{words}{variable}: {quoted(best)} predicts it best, with R² "
+                f"{with_interval(values[best])}{close}."
             )
             if values[best].value <= 0:
                 sentences.append("No closure does better than the mean.")
@@ -215,23 +215,26 @@ def protocol_of(dataset: xr.Dataset | None) -> dict[str, Any]:
     return found if isinstance(found, dict) else {"protocol": found}
 
 
-def _with_interval(value: Interval) -> str:
+def with_interval(value: Interval) -> str:
+    """Return a number with the ends of its interval."""
     if not (np.isfinite(value.lower) and np.isfinite(value.upper)):
         return written(value.value)
     return f"{written(value.value)} ({written(value.lower)} to {written(value.upper)})"
 
 
-def _joined(names: list[str]) -> str:
-    quoted = [_quoted(name) for name in names]
-    return quoted[0] if len(quoted) == 1 else f"{', '.join(quoted[:-1])} and {quoted[-1]}"
+def joined(names: list[str]) -> str:
+    """Return names as part of a sentence."""
+    each = [quoted(name) for name in names]
+    return each[0] if len(each) == 1 else f"{', '.join(each[:-1])} and {each[-1]}"
 
 
-def _quoted(name: str) -> str:
+def quoted(name: str) -> str:
     """Return a name that cannot be mistaken for words of the sentence."""
     return f"“{name}”" if not name.isidentifier() else name
 
 
-def _type(section: Any) -> str:
+def type_of(section: Any) -> str:
+    """Return the class that a section of an experiment names."""
     if isinstance(section, Mapping):
         return str(section.get("type", "")).rpartition(".")[2]
     return section if isinstance(section, str) else ""

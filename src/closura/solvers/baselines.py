@@ -1,6 +1,7 @@
 """Solvers with a covariance that never changes, or with none: what a filter has to beat."""
 
 from dataclasses import replace
+from typing import Literal
 
 import equinox as eqx
 import jax
@@ -23,13 +24,23 @@ def measure_climate(background: Background, owner: str) -> Climate:
     """Return mean and covariance of the background's sample.
 
     Raises:
-        ValueError: The sample is too small to have a covariance.
+        ValueError: The sample is too small to have a covariance, not finite, or never varies.
     """
     sample = np.asarray(background.sample)
     if sample.shape[1] < 2:
         raise ValueError(
             f"{owner}: the climatology holds {sample.shape[1]} states; a covariance needs 2 or "
             "more, and a good one many times the size of the state."
+        )
+    if not np.isfinite(sample).all():
+        raise ValueError(
+            f"{owner}: the climatology holds values that are not finite; leave the instants of a "
+            "run that blew up out of it."
+        )
+    if not np.ptp(sample, axis=1).any():
+        raise ValueError(
+            f"{owner}: the climatology does not vary, its covariance is zero; give a run of many "
+            "instants, climatology=."
         )
     return Climate(jnp.asarray(sample.mean(axis=1)), jnp.asarray(np.atleast_2d(np.cov(sample))))
 
@@ -101,18 +112,27 @@ class ThreeDVar(AbstractStaticSolver):
 
     Args:
         scale: Background covariance over the covariance of the climate (xB in DAPPER).
+        covariance: ``"climate"``, or ``"identity"`` for errors of variance `scale` that are
+            independent of each other [squared units of the state].
     """
 
     scale: float | Array = 0.02
+    covariance: Literal["climate", "identity"] = eqx.field(static=True, default="climate")
     climate: Climate | None = None
     members: int = eqx.field(static=True, init=False, default=1)
 
     def __check_init__(self):
         if isinstance(self.scale, int | float):
             check_positive("ThreeDVar", scale=self.scale)
+        if self.covariance not in ("climate", "identity"):
+            raise ValueError(
+                f"ThreeDVar: covariance is {self.covariance!r}; it must be 'climate' or 'identity'."
+            )
 
     def analyse(self, ensemble, observed, key):
-        covariance = self.scale * self.known_climate().covariance
+        climate = self.known_climate().covariance
+        shape = climate if self.covariance == "climate" else jnp.eye(len(climate))
+        covariance = self.scale * shape
         return correct(ensemble[:, 0], covariance, observed)[:, None]
 
 
@@ -120,10 +140,8 @@ def correct(
     state: Float[Array, "state"], covariance: Float[Array, "state state"], observed: Observed
 ) -> Float[Array, "state"]:
     """Return the state plus the Kalman gain of the covariance times the departure."""
-    predicted, pull = jax.vjp(observed.operator, state)
-    weight = observed.weight
-    rows = jax.vmap(lambda row: pull(row)[0])(jnp.diag(weight))
+    rows = observed.linearise(state)
     spread = covariance @ rows.T
-    total = rows @ spread + jnp.eye(len(weight), dtype=state.dtype)
-    departure = weight * (observed.values - predicted)
+    total = rows @ spread + jnp.eye(len(rows), dtype=state.dtype)
+    departure = observed.weight * (observed.values - observed.operator(state))
     return state + spread @ jax.scipy.linalg.solve(total, departure, assume_a="pos")

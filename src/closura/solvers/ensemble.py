@@ -8,25 +8,28 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-from closura.core.problem import AbstractMemorylessSolver, Observed
+from closura.core.problem import AbstractSolver, Observed
+from closura.solvers.inflation import AbstractInflation, Inflation
+from closura.solvers.localisation import Local
 from closura.solvers.transform import (
     is_neutral,
     mean_and_anomalies,
     random_rotation,
     relax,
-    symmetric_transform,
+    transform,
 )
 
 
-class AbstractEnsembleSolver(AbstractMemorylessSolver):
+class AbstractEnsembleSolver(AbstractSolver):
     """An ensemble filter: an update, then relaxation, inflation and rotation of the anomalies.
 
-    To write one: (1) declare the five settings; (2) write `update`. Inflation multiplies the
-    anomalies after the analysis, as in DAPPER; relaxation comes before it, rotation last.
+    To write one: (1) declare the five settings; (2) write `update`. A number as inflation
+    multiplies the anomalies after the analysis, as in DAPPER; relaxation comes before it, rotation
+    last. An `AbstractInflation` widens the forecast before the analysis.
     """
 
     members: eqx.AbstractVar[int]
-    inflation: eqx.AbstractVar[float | Array]
+    inflation: eqx.AbstractVar[Inflation]
     rtpp: eqx.AbstractVar[float | Array]
     rtps: eqx.AbstractVar[float | Array]
     rotation: eqx.AbstractVar[bool]
@@ -56,14 +59,36 @@ class AbstractEnsembleSolver(AbstractMemorylessSolver):
     ) -> Float[Array, "state member"]:
         """Return the analysis before relaxation, inflation and rotation."""
 
-    def analyse(self, ensemble, observed, key):
+    @property
+    def vicinity(self) -> Local | None:
+        """The observations near each point, if the filter is localised."""
+        return None
+
+    def init(self, ensemble):
+        found = self.inflation
+        return found.init(ensemble) if isinstance(found, AbstractInflation) else ()
+
+    def __call__(self, ensemble, observed, memory, key):
+        if isinstance(self.inflation, AbstractInflation):
+            ensemble, memory = self.inflation(ensemble, observed, memory, self.vicinity)
+        return self.analyse(ensemble, observed, key), memory
+
+    def report(self, memory):
+        found = self.inflation
+        return found.report(memory) if isinstance(found, AbstractInflation) else {}
+
+    def analyse(
+        self, ensemble: Float[Array, "state member"], observed: Observed, key: Array
+    ) -> Float[Array, "state member"]:
+        """Return the analyses; inflation that adapts has widened the forecast before."""
         draw, turn = jax.random.split(key)
         updated = self.update(ensemble, observed, draw)
         mean, anomalies = mean_and_anomalies(updated)
         if not (is_neutral(self.rtpp, 0.0) and is_neutral(self.rtps, 0.0)):
             before = mean_and_anomalies(ensemble)[1]
             anomalies = relax(before, anomalies, rtpp=self.rtpp, rtps=self.rtps)
-        anomalies = self.inflation * anomalies
+        if not isinstance(self.inflation, AbstractInflation):
+            anomalies = self.inflation * anomalies
         if self.rotation:
             anomalies = anomalies @ random_rotation(turn, self.members)
         return mean + anomalies
@@ -76,7 +101,7 @@ class EnKF(AbstractEnsembleSolver):
 
     Args:
         members: Size N of the ensemble.
-        inflation: Factor on the anomalies after each analysis.
+        inflation: Factor on the anomalies after each analysis, or `AdaptiveInflation`.
         rtpp: Relaxation to prior perturbations, 0 to 1.
         rtps: Relaxation to prior spread, 0 to 1.
         rotation: Whether a random rotation mixes the members after each analysis.
@@ -86,7 +111,7 @@ class EnKF(AbstractEnsembleSolver):
     """
 
     members: int = eqx.field(static=True, default=40)
-    inflation: float | Array = 1.0
+    inflation: Inflation = 1.0
     rtpp: float | Array = 0.0
     rtps: float | Array = 0.0
     rotation: bool = eqx.field(static=True, default=False)
@@ -95,9 +120,7 @@ class EnKF(AbstractEnsembleSolver):
         degrees = self.members - 1
         anomalies = mean_and_anomalies(ensemble)[1]
         predicted, departure = observed.whiten(ensemble)
-        noise = jax.random.normal(key, predicted.shape, ensemble.dtype)
-        noise = mean_and_anomalies(noise)[1] * jnp.sqrt(self.members / degrees)
-        departures = departure[:, None] - predicted + noise
+        departures = departure[:, None] - predicted + observation_noise(key, predicted)
         weights = _gain(predicted, degrees, departures)
         return ensemble + anomalies @ weights
 
@@ -109,7 +132,7 @@ class DEnKF(AbstractEnsembleSolver):
 
     Args:
         members: Size N of the ensemble.
-        inflation: Factor on the anomalies after each analysis.
+        inflation: Factor on the anomalies after each analysis, or `AdaptiveInflation`.
         rtpp: Relaxation to prior perturbations, 0 to 1.
         rtps: Relaxation to prior spread, 0 to 1.
         rotation: Whether a random rotation mixes the members after each analysis.
@@ -119,7 +142,7 @@ class DEnKF(AbstractEnsembleSolver):
     """
 
     members: int = eqx.field(static=True, default=40)
-    inflation: float | Array = 1.0
+    inflation: Inflation = 1.0
     rtpp: float | Array = 0.0
     rtps: float | Array = 0.0
     rotation: bool = eqx.field(static=True, default=False)
@@ -136,7 +159,7 @@ class ETKF(AbstractEnsembleSolver):
 
     Args:
         members: Size N of the ensemble.
-        inflation: Factor on the anomalies after each analysis.
+        inflation: Factor on the anomalies after each analysis, or `AdaptiveInflation`.
         rtpp: Relaxation to prior perturbations, 0 to 1.
         rtps: Relaxation to prior spread, 0 to 1.
         rotation: Whether a random rotation mixes the members after each analysis.
@@ -146,14 +169,14 @@ class ETKF(AbstractEnsembleSolver):
     """
 
     members: int = eqx.field(static=True, default=20)
-    inflation: float | Array = 1.0
+    inflation: Inflation = 1.0
     rtpp: float | Array = 0.0
     rtps: float | Array = 0.0
     rotation: bool = eqx.field(static=True, default=False)
 
     def update(self, ensemble, observed, key):
         mean, anomalies = mean_and_anomalies(ensemble)
-        return mean + anomalies @ symmetric_transform(*observed.whiten(ensemble))
+        return mean + transform(anomalies, *observed.whiten(ensemble))
 
 
 class SerialEnSRF(AbstractEnsembleSolver):
@@ -161,7 +184,7 @@ class SerialEnSRF(AbstractEnsembleSolver):
 
     Args:
         members: Size N of the ensemble.
-        inflation: Factor on the anomalies after each analysis.
+        inflation: Factor on the anomalies after each analysis, or `AdaptiveInflation`.
         rtpp: Relaxation to prior perturbations, 0 to 1.
         rtps: Relaxation to prior spread, 0 to 1.
         rotation: Whether a random rotation mixes the members after each analysis.
@@ -171,7 +194,7 @@ class SerialEnSRF(AbstractEnsembleSolver):
     """
 
     members: int = eqx.field(static=True, default=28)
-    inflation: float | Array = 1.0
+    inflation: Inflation = 1.0
     rtpp: float | Array = 0.0
     rtps: float | Array = 0.0
     rotation: bool = eqx.field(static=True, default=False)
@@ -195,6 +218,14 @@ class SerialEnSRF(AbstractEnsembleSolver):
         start = (jnp.zeros_like(identity[0]), identity)
         (weights, transform), _ = lax.scan(assimilate_one, start, jnp.arange(len(departure)))
         return mean + anomalies @ (weights[:, None] + transform)
+
+
+def observation_noise(
+    key: Array, like: Float[Array, "observation member"]
+) -> Float[Array, "observation member"]:
+    """Return normal noise without a mean over the members, widened to keep the variance 1."""
+    noise = mean_and_anomalies(jax.random.normal(key, like.shape, like.dtype))[1]
+    return noise * jnp.sqrt(like.shape[-1] / (like.shape[-1] - 1))
 
 
 def _gain(

@@ -6,6 +6,7 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from closura.solvers.ensemble import AbstractEnsembleSolver
+from closura.solvers.inflation import Inflation
 from closura.solvers.transform import mean_and_anomalies, symmetric_transform
 
 ITERATIONS = 40  # Newton steps with bisection as the net; it has met rounding after about 8
@@ -22,7 +23,7 @@ class EnKFN(AbstractEnsembleSolver):
     Args:
         members: Size N of the ensemble.
         certainty: How sure the hyper-prior is of an inflation near 1 (xN in DAPPER).
-        inflation: Further factor on the anomalies after each analysis.
+        inflation: Further factor on the anomalies after each analysis, or `AdaptiveInflation`.
         rtpp: Relaxation to prior perturbations, 0 to 1.
         rtps: Relaxation to prior spread, 0 to 1.
         rotation: Whether a random rotation mixes the members after each analysis.
@@ -33,7 +34,7 @@ class EnKFN(AbstractEnsembleSolver):
 
     members: int = eqx.field(static=True, default=24)
     certainty: float | Array = 1.0
-    inflation: float | Array = 1.0
+    inflation: Inflation = 1.0
     rtpp: float | Array = 0.0
     rtps: float | Array = 0.0
     rotation: bool = eqx.field(static=True, default=False)
@@ -59,7 +60,7 @@ def prior_inflation(
     """
     degrees = predicted.shape[-1] - 1
     squares, energy = _spectrum(predicted, departure)
-    mean_term, log_term = _hyperprior(squares, predicted.shape[-1], certainty)
+    mean_term, log_term = hyperprior(squares, predicted.shape[-1], certainty)
 
     def slope(u: Array) -> tuple[Array, Array]:
         """Return dJ/du and its derivative at inflation exp(u)."""
@@ -95,7 +96,7 @@ def _spectrum(predicted: Array, departure: Array) -> tuple[Array, Array]:
     return values, jnp.where(meant, projected**2 / jnp.where(meant, values, 1.0), 0.0)
 
 
-def _hyperprior(squares: Array, members: int, certainty: float | Array) -> tuple[Array, Array]:
+def hyperprior(squares: Array, members: int, certainty: float | Array) -> tuple[Array, Array]:
     """Return the weights of 1 / l^2 and of log l^2 in the dual cost.
 
     The mode of the prior inflation is moved toward 1 as far as observations do not constrain it:

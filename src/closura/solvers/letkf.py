@@ -4,29 +4,28 @@ from dataclasses import replace
 from typing import Literal
 
 import equinox as eqx
-from jax import lax
 from jaxtyping import Array
 
 from closura.core.problem import Background
 from closura.solvers.ensemble import AbstractEnsembleSolver
-from closura.solvers.localisation import Local, find_local
-from closura.solvers.transform import mean_and_anomalies, symmetric_transform
-
-POINTS_AT_ONCE = 4096  # 20 members: 13 MB of transforms at once, whatever the size of the state
+from closura.solvers.inflation import Inflation
+from closura.solvers.localisation import Local, check_radius, find_local, map_points
+from closura.solvers.transform import mean_and_anomalies, transform
 
 
 class LETKF(AbstractEnsembleSolver):
     """The local ensemble transform Kalman filter, with tapered precision of observations.
 
     Each point of the state feels the observations near it; their precision is tapered with
-    distance (R-localisation). Cost and memory grow linearly with the number of points.
+    distance (R-localisation). Cost and memory grow linearly with the number of points. A variable
+    without places (a global parameter) feels every observation undamped.
 
     Args:
         members: Size N of the ensemble.
         radius: Localisation radius, in the units of the model's `places`.
         convention: What the radius means: ``"decay"`` (the taper falls to about exp(-1/2) there
             and to zero at 3.64 radii, as in DAPPER) or ``"half-width"`` (zero at 2 radii).
-        inflation: Factor on the anomalies after each analysis.
+        inflation: Factor on the anomalies after each analysis, or `AdaptiveInflation`.
         rtpp: Relaxation to prior perturbations, 0 to 1.
         rtps: Relaxation to prior spread, 0 to 1.
         rotation: Whether a random rotation, the same everywhere, mixes the members.
@@ -38,25 +37,21 @@ class LETKF(AbstractEnsembleSolver):
     members: int = eqx.field(static=True, default=20)
     radius: float = eqx.field(static=True, default=4.0)
     convention: Literal["decay", "half-width"] = eqx.field(static=True, default="decay")
-    inflation: float | Array = 1.0
+    inflation: Inflation = 1.0
     rtpp: float | Array = 0.0
     rtps: float | Array = 0.0
     rotation: bool = eqx.field(static=True, default=False)
     local: Local | None = None
 
     def __check_init__(self):
-        if not self.radius > 0:
-            raise ValueError(
-                f"LETKF: radius is {self.radius}; it must be positive. Without localisation use "
-                "ETKF."
-            )
-        if self.convention not in ("decay", "half-width"):
-            raise ValueError(
-                f"LETKF: convention is {self.convention!r}; it must be 'decay' or 'half-width'."
-            )
+        check_radius("LETKF", self.radius, self.convention, "ETKF")
 
     def prepare(self, background: Background) -> "LETKF":
         return replace(self, local=find_local(background, self.radius, self.convention, "LETKF"))
+
+    @property
+    def vicinity(self) -> Local | None:
+        return self.local
 
     def update(self, ensemble, observed, key):
         if self.local is None:
@@ -64,11 +59,7 @@ class LETKF(AbstractEnsembleSolver):
         mean, anomalies = mean_and_anomalies(ensemble)
         predicted, departure = observed.whiten(ensemble)
 
-        def analyse_point(point: tuple[Array, Array, Array]) -> Array:
-            index, root, own = point
-            return own @ symmetric_transform(
-                root[:, None] * predicted[index], root * departure[index]
-            )
+        def analyse_point(number: Array, root: Array, own: Array) -> Array:
+            return transform(own, root[:, None] * predicted[number], root * departure[number])
 
-        points = (*self.local, anomalies)
-        return mean + lax.map(analyse_point, points, batch_size=min(len(mean), POINTS_AT_ONCE))
+        return mean + map_points(analyse_point, self.local, anomalies, len(departure))

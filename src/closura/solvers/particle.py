@@ -10,6 +10,7 @@ from jax import lax
 from jax.scipy.special import logsumexp
 from jaxtyping import Array, Bool, Float
 
+from closura.core.members import mean_of, spread_of
 from closura.core.problem import AbstractSolver, Observed
 from closura.solvers.resampling import SCHEMES, resample
 
@@ -24,11 +25,15 @@ class Weighed(NamedTuple):
         log: Logarithm of the weights, which add up to 1.
         effective: How many particles counted before resampling, 1 / sum w^2.
         lost: Whether no particle came near the observations of the last time.
+        mean: Mean of the weighed particles, before any were drawn anew.
+        spread: Their standard deviation, likewise.
     """
 
     log: Float[Array, "member"]
     effective: Float[Array, ""]
     lost: Bool[Array, ""]
+    mean: Float[Array, "state"]
+    spread: Float[Array, "state"]
 
 
 class AbstractParticleFilter(AbstractSolver):
@@ -83,10 +88,14 @@ class AbstractParticleFilter(AbstractSolver):
 
     def init(self, ensemble):
         log = jnp.full(self.members, -jnp.log(self.members), ensemble.dtype)
-        return Weighed(log, jnp.asarray(self.members, log.dtype), jnp.asarray(False))
+        count = jnp.asarray(self.members, log.dtype)
+        return Weighed(log, count, jnp.asarray(False), mean_of(ensemble), spread_of(ensemble))
 
     def weights(self, memory: Weighed) -> Float[Array, "member"]:
         return jnp.exp(memory.log)
+
+    def moments(self, analysis, memory: Weighed):
+        return memory.mean, memory.spread
 
     def report(self, memory: Weighed) -> dict[str, Array]:
         return {"effective_members": memory.effective, "lost": memory.lost}
@@ -98,6 +107,7 @@ class AbstractParticleFilter(AbstractSolver):
         log = jnp.where(any_left, log, memory.log)
         weights = jnp.exp(log)
         effective = 1 / (weights**2).sum()
+        mean, spread = mean_of(moved, weights), spread_of(moved, weights)
 
         def renew(_) -> tuple[Array, Array]:
             flat, _ = normalise(log / self.root)
@@ -110,7 +120,7 @@ class AbstractParticleFilter(AbstractSolver):
         )
         seen = (observed.weight > 0).sum()
         lost = ~any_left | ~(misfit.min() <= FAR**2 * seen)
-        return moved, Weighed(log, effective, lost)
+        return moved, Weighed(log, effective, lost, mean, spread)
 
     def _noise(self, ensemble: Array, weights: Array, source: Array, key: Array) -> Array:
         """Return what sets copies apart: draws from the particles' covariance, narrowed."""

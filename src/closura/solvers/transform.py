@@ -33,6 +33,28 @@ def symmetric_transform(
     return shift[:, None] + root
 
 
+def transform(
+    own: Float[Array, "*point member"],
+    anomalies: Float[Array, "observation member"],
+    departure: Float[Array, "observation"],
+) -> Float[Array, "*point member"]:
+    """Return own anomalies times `symmetric_transform`, found in the smaller of the two spaces.
+
+    With S S' = U L U' and n = N - 1, the root is 1 - S' U M U' S, where
+    M = 1 / (L + n + sqrt(n (L + n))): nothing is divided by an eigenvalue that may vanish.
+    """
+    observations, members = anomalies.shape
+    if observations >= members:
+        return own @ symmetric_transform(anomalies, departure)
+    degrees = members - 1
+    values, vectors = jnp.linalg.eigh(anomalies @ anomalies.T)
+    total = jnp.maximum(values, 0.0) + degrees
+    seen = own @ anomalies.T @ vectors
+    shift = (seen / total) @ (vectors.T @ departure)
+    shrunk = (seen / (total + jnp.sqrt(degrees * total))) @ vectors.T @ anomalies
+    return own - shrunk + shift[..., None]
+
+
 def relax(
     before: Float[Array, "state member"],
     after: Float[Array, "state member"],

@@ -58,7 +58,7 @@ def level_axis(material: Material) -> Levels | None:
     if offline is None or "r_squared" not in offline:
         return None
     dims = [str(dim) for dim in offline["r_squared"].dims if dim not in ("model", "variable")]
-    if len(dims) != 1 or offline.sizes[dims[0]] < 2 or not material.run.uses_files:
+    if len(dims) != 1 or offline.sizes[dims[0]] < 2:
         return None
     for name in ("pressure", dims[0]):
         if name in offline.coords and offline[name].dims == (dims[0],):

@@ -1,5 +1,7 @@
 """What the closures have learned: the recorded tendency against the resolved variable."""
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
@@ -22,7 +24,7 @@ from closura.report.predictions import Prediction, flat
 NAME, TITLE = "relation", "What was learned: the missing tendency against the resolved variable"
 BINS = 40
 FEWEST = 12  # samples a bin needs before its mean is drawn
-DENSITY = "#3b5b7a"
+MOST_LABELS = 9  # closures that are named at the edge of a panel; more stand in the key
 
 
 def draw_relation(material: Material) -> Drawn:
@@ -40,15 +42,27 @@ def draw_relation(material: Material) -> Drawn:
     figure, axes = begin(1, len(shown), width=FULL, height=4.6 if len(shown) == 1 else 3.9)
     roles = [role for role in material.cast.closures if role.name in material.on_training]
     for panel, name in zip(axes[0], shown, strict=True):
-        _panel(panel, name, pairs, material, roles, direct=len(shown) == 1 and len(roles) <= 9)
-    if len(shown) > 1 or len(roles) > 9:
+        direct = len(shown) == 1 and len(roles) <= MOST_LABELS
+        draw_cloud(panel, name, pairs, material.on_training, roles, direct=direct)
+    if len(shown) > 1 or len(roles) > MOST_LABELS:
         legend(figure, [TRUTH_ROLE, *roles])
     return finish(figure, NAME, TITLE, _caption(pairs, material, names))
 
 
-def _panel(
-    axes: Axes, name: str, pairs: Pairs, material: Material, roles: list[Role], *, direct: bool
-) -> None:
+def draw_cloud(
+    axes: Axes, name: str, pairs: Pairs, predictions: Mapping[str, Prediction],
+    roles: Sequence[Role], *, direct: bool,
+) -> None:  # fmt: skip
+    """Draw the density of pairs of one target, with their mean and each closure's through it.
+
+    Args:
+        axes: The panel.
+        name: The target, and the input of the same name.
+        pairs: The pairs.
+        predictions: What closures say about them, by learner.
+        roles: The closures to draw, those with a prediction.
+        direct: Whether curves are named at the right edge.
+    """
     x, y = flat(pairs.inputs[name]).ravel(), flat(pairs.targets[name]).ravel()
     good = np.isfinite(x) & np.isfinite(y)
     if not good.any():
@@ -57,7 +71,7 @@ def _panel(
     edges = _edges(x[good])
     ends = [(TRUTH_ROLE, _mean_line(axes, TRUTH_ROLE, x, y, edges))]
     for role in roles:
-        prediction = material.on_training[role.name]
+        prediction = predictions[role.name]
         if name in prediction.tendency:
             values = prediction.tendency[name].reshape(-1)
             end = _mean_line(axes, role, x, values, edges)

@@ -1,0 +1,325 @@
+"""Window after window: revise the beginning, carry it through, move on; as one scan."""
+
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jaxtyping import Array
+
+from closura.core.closure import fold
+from closura.core.cycles import Cycles
+from closura.core.members import (
+    add_vectors,
+    count_dead,
+    finite_members,
+    living,
+    mean_of,
+    replace_members,
+    some_dead,
+    spread_of,
+    unraveller,
+    vectors_of,
+)
+from closura.core.model import AbstractModel, Snapshot
+from closura.core.problem import Observations
+from closura.core.rollout import step_members
+from closura.core.windows import AbstractWindowSolver, Window
+
+ANALYSIS = 2**31 - 3  # folded into the key of a run for what the solver draws
+RENEWAL = 2**31 - 4  # and for members that take the place of dead ones
+
+
+class _Rows(NamedTuple):
+    """What each window sees: (window, time, observation), and steps between times."""
+
+    values: Array
+    weight: Array
+    newest: Array
+    gaps: Array
+
+
+class _Carry(NamedTuple):
+    """What goes from window to window: its beginning, and the forecast through it."""
+
+    snapshot: Snapshot
+    forecast: Array
+    errors: Array | None
+    memory: Any
+    dead: Array
+
+
+class _Trip(NamedTuple):
+    """Where an ensemble began, where it was later, what it saw, and who survived."""
+
+    begin: Snapshot
+    later: Snapshot
+    states: Array
+    alive: Array
+
+
+class _Journey(eqx.Module):
+    """How ensembles get from the beginning of a window through its times."""
+
+    model: AbstractModel
+    inputs: Any
+    keys: Array
+    longest: int = eqx.field(static=True)
+    regular: bool = eqx.field(static=True)
+
+    def through(
+        self, snapshot: Snapshot, gaps: Array, errors: Array | None, stop: int
+    ) -> tuple[Snapshot, Array]:
+        """Return the snapshot at the time number `stop`, and the vectors at every time."""
+        unravel = unraveller(self.model, snapshot)
+
+        def leg(snapshot: Snapshot, row: tuple[Array, Array | None]) -> tuple[Snapshot, Array]:
+            gap, error = row
+            snapshot = self._advance(snapshot, gap)
+            if error is not None:
+                snapshot = add_vectors(self.model, snapshot, unravel, error)
+            return snapshot, vectors_of(self.model, snapshot)
+
+        if stop == 0:
+            return snapshot, lax.scan(leg, snapshot, (gaps, errors))[1]
+        first = jax.tree.map(lambda row: row[:stop], (gaps, errors))
+        second = jax.tree.map(lambda row: row[stop:], (gaps, errors))
+        there, before = lax.scan(leg, snapshot, first)
+        return there, jnp.concatenate([before, lax.scan(leg, there, second)[1]])
+
+    def _advance(self, snapshot: Snapshot, gap: Array) -> Snapshot:
+        """Return the snapshot `gap` steps later; the trip count is fixed, so vjp goes through."""
+
+        def one_step(snapshot: Snapshot, _: None) -> tuple[Snapshot, None]:
+            present = None if self.inputs is None else self.inputs.at(snapshot.step)
+            return step_members(self.model, snapshot, present, self.keys, True), None
+
+        def all_steps(snapshot: Snapshot) -> Snapshot:
+            return lax.scan(one_step, snapshot, None, length=self.longest)[0]
+
+        def step_if_wanted(snapshot: Snapshot, number: Array) -> tuple[Snapshot, None]:
+            return lax.cond(number < gap, lambda s: one_step(s, None)[0], _same, snapshot), None
+
+        if self.regular:  # gaps are all alike, or 0 before the start
+            return lax.cond(gap > 0, all_steps, _same, snapshot)
+        return lax.scan(step_if_wanted, snapshot, jnp.arange(self.longest))[0]
+
+
+def _same(snapshot: Snapshot) -> Snapshot:
+    return snapshot
+
+
+def run_windows(
+    model: AbstractModel,
+    snapshot: Snapshot,
+    observations: Observations,
+    solver: AbstractWindowSolver,
+    *,
+    keys: Array,
+    key: Array,
+    inputs: Any = None,
+    keep_members: bool = False,
+) -> tuple[Cycles, Snapshot]:
+    """Assimilate observations into an ensemble, window by window; see `run_cycles`.
+
+    A window begins at a time of observation (the first ones: at the start of the run) and holds
+    the next `window` of them. The forecast of a time is that of the window before; the analysis
+    that of the first window that saw it; the smoothed state that of the last window that revised
+    it. A member that is not finite at some time of a window is dead.
+    """
+    _check_window(solver, observations)
+    steps = observations.steps(model.dt)
+    dtype = jax.tree.leaves(model.fields(snapshot.state))[0].dtype
+    gaps = np.diff(steps, prepend=0)
+    rows = jax.tree.map(
+        lambda array: jnp.asarray(array, dtype if array.dtype.kind == "f" else jnp.int32),
+        _lay_out(solver, observations, gaps),
+    )
+    journey = _Journey(model, inputs, keys, int(gaps.max()), bool((gaps == gaps[0]).all()))
+    cycles, last = _run(journey, solver, observations.operator, snapshot, rows, key, keep_members)
+    return _in_order(solver, cycles, observations.sizes[0]), last
+
+
+def _check_window(solver: AbstractWindowSolver, observations: Observations) -> None:
+    if solver.window > observations.sizes[0]:
+        raise ValueError(
+            f"{type(solver).__name__}: window is {solver.window} and there are observations at "
+            f"{observations.sizes[0]} times; the window must hold no more. Give a longer series."
+        )
+
+
+def _empty_places(solver: AbstractWindowSolver, times: int) -> int:
+    """Return how many places before the first time the first window has."""
+    return solver.window - solver.shift + (-times) % solver.shift
+
+
+def _lay_out(solver: AbstractWindowSolver, observations: Observations, gaps: np.ndarray) -> _Rows:
+    """Return what each window sees; places before the start and after the end are empty."""
+    window, shift, times = solver.window, solver.shift, observations.sizes[0]
+    empty = _empty_places(solver, times)
+    begins = shift * np.arange(-(-times // shift))[:, None]
+    missing = np.full((empty, observations.sizes[1]), np.nan)
+    values = np.concatenate([missing, observations.values])
+    variance = np.broadcast_to(observations.variance, observations.sizes)
+    weight = np.concatenate([np.zeros_like(missing), 1 / np.sqrt(variance)])
+    weight = np.where(np.isnan(values), 0.0, weight)
+    used = window if solver.multiple else shift
+    place = np.arange(window - used, window)
+    seen = begins + place
+    # A time is seen once in each window that holds it: at places a shift apart.
+    share = 1 / np.array([len(range(p % shift, window, shift)) for p in place])
+    share = share if solver.multiple else np.ones_like(share)
+    padded = np.concatenate([np.zeros(empty, int), gaps, np.zeros(shift, int)])
+    return _Rows(
+        values=np.nan_to_num(values)[seen],
+        weight=weight[seen] * np.sqrt(share)[:, None],
+        newest=values[begins + np.arange(window - shift, window)],
+        gaps=padded[begins + np.arange(window + shift)],
+    )
+
+
+@eqx.filter_jit
+def _run(journey: _Journey, solver, operator, snapshot, rows: _Rows, key, keep: bool):
+    model, window, shift = journey.model, solver.window, solver.shift
+    unravel = unraveller(model, snapshot)
+
+    def observe(vector: Array) -> Array:
+        return operator(unravel(vector))
+
+    def cycle(carry: _Carry, row: _Rows) -> tuple[_Carry, Cycles]:
+        begin, now = carry.snapshot, _key_of(key, carry.snapshot, row.gaps[:window])
+        view = _view(journey, begin, carry, row, observe, window)
+        ensemble = vectors_of(model, begin)
+        revised = solver.revise(ensemble, view, carry.memory, fold(now, ANALYSIS))
+        begin = add_vectors(model, begin, unravel, revised.ensemble - ensemble)
+        errors = _longer(revised.errors, shift)
+        begin, later, states, dead = _launch(
+            journey, begin, row.gaps, errors, shift, fold(now, RENEWAL)
+        )
+        newest = slice(window - shift, window)
+        record = _record(
+            solver, carry, revised.memory, carry.forecast[newest], states[newest],
+            row.newest, observe, keep,
+        )._replace(**_final(model, begin, states, errors, shift))  # fmt: skip
+        kept = None if errors is None else errors[shift:]
+        return _Carry(later, states[shift:], kept, revised.memory, dead), record
+
+    first = rows.gaps[0, :window]
+    ensemble = vectors_of(model, snapshot)
+    errors = _no_errors(solver, ensemble)
+    start, _, states, dead = _launch(
+        journey, snapshot, first, errors, 0, fold(_key_of(key, snapshot, first), RENEWAL)
+    )
+    carry = _Carry(start, states, errors, solver.init(vectors_of(model, start)), dead)
+    last, cycles = lax.scan(cycle, carry, rows)
+    tail = jnp.concatenate([vectors_of(model, last.snapshot)[None], last.forecast])
+    return _with_tail(solver, cycles, last, tail[: window - shift + 1]), last.snapshot
+
+
+def _key_of(key: Array, snapshot: Snapshot, gaps: Array) -> Array:
+    """Return the key of a window, named after its newest time: several may begin at once."""
+    return jax.random.fold_in(key, snapshot.step + gaps.sum())
+
+
+def _no_errors(solver: AbstractWindowSolver, ensemble: Array) -> Array | None:
+    if not solver.estimates_model_error:
+        return None
+    return jnp.zeros((solver.window, *ensemble.shape), ensemble.dtype)
+
+
+def _longer(errors: Array | None, shift: int) -> Array | None:
+    """Return the errors with nothing for the times that are not yet in the window."""
+    if errors is None:
+        return None
+    return jnp.concatenate([errors, jnp.zeros_like(errors, shape=(shift, *errors.shape[1:]))])
+
+
+def _view(journey: _Journey, begin: Snapshot, carry: _Carry, row: _Rows, observe, window) -> Window:
+    """Return the window as the solver sees it."""
+    model, unravel = journey.model, unraveller(journey.model, begin)
+    ensemble, gaps = vectors_of(model, begin), row.gaps[:window]
+
+    def carried(vectors: Array, errors: Array | None = None) -> Array:
+        moved = add_vectors(model, begin, unravel, vectors - ensemble)
+        return journey.through(moved, gaps, errors, 0)[1]
+
+    lengths = gaps * jnp.asarray(model.dt, ensemble.dtype)
+    return Window(row.values, row.weight, observe, carried, carry.forecast, lengths, carry.errors)
+
+
+def _launch(
+    journey: _Journey, begin: Snapshot, gaps: Array, errors: Array | None, stop: int, key: Array
+) -> tuple[Snapshot, Snapshot, Array, Array]:
+    """Return the beginning with its dead members replaced, what follows, and how many died."""
+
+    def attempt(trip: _Trip, again: Array) -> tuple[_Trip, None]:
+        def go(trip: _Trip) -> _Trip:
+            unravel = unraveller(journey.model, begin)
+            start = replace_members(journey.model, begin, unravel, trip.alive, key)
+            later, states = journey.through(start, gaps, errors, stop)
+            alive = jnp.where(again, trip.alive, living(start) & finite_members(states))
+            return _Trip(start, later, states, alive)
+
+        wanted = ~again | some_dead(trip.alive)
+        return lax.cond(wanted, go, lambda trip: trip, trip), None
+
+    vectors = vectors_of(journey.model, begin)
+    nowhere = jnp.zeros((len(gaps), *vectors.shape), vectors.dtype)
+    alive = jnp.ones(vectors.shape[-1], bool)
+    trips = jnp.array([False, True])  # the second one only where members died on the first
+    trip = lax.scan(attempt, _Trip(begin, begin, nowhere, alive), trips)[0]
+    return trip.begin, trip.later, trip.states, count_dead(trip.alive)
+
+
+def _record(
+    solver, carry: _Carry, memory: Any, forecast: Array, analysis: Array, values: Array,
+    observe: Any, keep: bool,
+) -> Cycles:  # fmt: skip
+    """Return what happened at the newest times, whose values these are."""
+    before, after = solver.weights(carry.memory), solver.weights(memory)
+    seen = jax.vmap(jax.vmap(observe, in_axes=-1, out_axes=-1))(forecast)
+    return Cycles(
+        mean_of(forecast, before),
+        mean_of(analysis, after),
+        spread_of(forecast, before),
+        spread_of(analysis, after),
+        values - mean_of(seen, before),
+        jnp.zeros(len(values), carry.dead.dtype).at[0].set(carry.dead),
+        (forecast, analysis) if keep else None,
+    )
+
+
+def _final(model, begin: Snapshot, states: Array, errors: Array | None, shift: int) -> dict:
+    """Return what no later window revises: the beginning and what lies before the next one."""
+    final = jnp.concatenate([vectors_of(model, begin)[None], states[: shift - 1]])
+    return {
+        "smoothed": (mean_of(final), spread_of(final)),
+        "model_error": None if errors is None else mean_of(errors[:shift]),
+    }
+
+
+def _with_tail(solver, cycles: Cycles, last: _Carry, tail: Array) -> Cycles:
+    """Return the record, flat in time, with what the last window leaves behind."""
+    flat = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), cycles)
+    assert flat.smoothed is not None
+    mean, spread = flat.smoothed
+    smoothed = (
+        jnp.concatenate([mean, mean_of(tail)]),
+        jnp.concatenate([spread, spread_of(tail)]),
+    )
+    flat = flat._replace(smoothed=smoothed, replaced=flat.replaced.at[-1].add(last.dead))
+    if last.errors is None:
+        return flat
+    left = mean_of(last.errors[: solver.window - solver.shift])
+    return flat._replace(model_error=jnp.concatenate([flat.model_error, left]))
+
+
+def _in_order(solver: AbstractWindowSolver, cycles: Cycles, times: int) -> Cycles:
+    """Return the record without the places before the first time."""
+    smoothed, model_error = cycles.smoothed, cycles.model_error
+    tail = jax.tree.map(lambda leaf: leaf[-times:], (smoothed, model_error))
+    plain = cycles._replace(smoothed=None, model_error=None)
+    plain = jax.tree.map(lambda leaf: leaf[-times:], plain)
+    return plain._replace(smoothed=tail[0], model_error=tail[1])

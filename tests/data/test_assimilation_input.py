@@ -1,0 +1,163 @@
+"""Bad input of an assimilation: each is one line that names what is wrong and what to do."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import xarray as xr
+
+import closura as cl
+from closura.core.problem import Background, Observations
+from closura.data.background import background_of
+from closura.data.verdict import judge, score
+from closura.models.lorenz96 import Lorenz96State
+from closura.solvers.baselines import measure_climate
+
+MODEL = cl.Lorenz96(K=7, dt=0.05)
+FILTER = cl.ETKF(members=6)
+
+
+@pytest.fixture(scope="module")
+def truth():
+    return cl.simulate(MODEL, duration=2.0, spinup=3.0, every=0.05, key=jax.random.key(1))
+
+
+@pytest.fixture(scope="module")
+def twin(truth):
+    return cl.observe(truth, cl.Observe(variables=("X",), every=0.05), key=jax.random.key(2))
+
+
+def changed(twin, **settings):
+    names = ("values", "variance", "time", "operator", "positions")
+    return Observations(**({name: getattr(twin, name) for name in names} | settings))
+
+
+def root(fields):
+    return jnp.sqrt(fields.X - 100.0)
+
+
+class Late(eqx.Module):
+    """An operator that fails for states below its limit."""
+
+    limit: float
+
+    def __call__(self, fields):
+        return jnp.where(fields.X.min() < self.limit, jnp.nan, fields.X)
+
+
+@pytest.mark.parametrize("shift", [2.0, -0.025])
+def test_times_that_the_truth_does_not_hold_are_refused(shift, truth, twin):
+    seen = changed(twin, time=twin.time + shift)
+    with pytest.raises(ValueError, match="and is not saved at the observations' time") as caught:
+        cl.assimilate(MODEL, seen, FILTER, truth=truth, key=jax.random.key(3))
+    assert "observations.between(first, last)" in str(caught.value)
+
+
+def test_an_operator_that_fails_at_once_is_refused(truth, twin):
+    seen = changed(twin, operator=root)
+    with pytest.raises(ValueError, match="operator returns nan for observation 0 of the climate's"):
+        cl.assimilate(MODEL, seen, FILTER, truth=truth, key=jax.random.key(3))
+
+
+def test_an_operator_that_fails_on_the_way_is_named(truth, twin):
+    seen = changed(twin, operator=Late(limit=float(truth.X.min()) + 0.1))
+    with pytest.raises(ValueError, match="operator is not finite for observation 0 at time"):
+        cl.assimilate(MODEL, seen, FILTER, truth=truth, key=jax.random.key(3))
+
+
+def test_an_operator_of_another_size_is_refused(truth, twin):
+    seen = changed(twin, operator=lambda fields: fields.X[:3])
+    with pytest.raises(ValueError, match=r"returns shape \(3,\) and there are 7 observations at a"):
+        cl.assimilate(MODEL, seen, FILTER, truth=truth, key=jax.random.key(3))
+
+
+def test_a_position_outside_the_domain_is_refused(truth, twin):
+    line = np.linspace(20.0, 26.0, 7)[:, None] * 1000  # metres where the model counts points
+    seen = changed(twin, operator=lambda fields: fields.X, positions=line)
+    known = Background(np.zeros((7, 2)), np.arange(7.0)[:, None], seen.positions)
+    with pytest.raises(ValueError, match=r"LETKF: observation 0 at \(20000\) lies outside the dom"):
+        cl.LETKF(5, radius=2.0).prepare(known)
+
+
+def test_a_climate_that_does_not_vary_is_refused():
+    with pytest.raises(
+        ValueError, match="ThreeDVar: the climatology does not vary, its covariance"
+    ):
+        measure_climate(Background(np.ones((4, 9))), "ThreeDVar")
+    holed = np.random.default_rng(0).normal(size=(4, 9))
+    holed[2, 3] = np.nan
+    with pytest.raises(
+        ValueError, match="ThreeDVar: the climatology holds values that are not fin"
+    ):
+        measure_climate(Background(holed), "ThreeDVar")
+
+
+def test_fewer_states_than_numbers_make_a_covariance_that_can_be_used(twin, key):
+    # Rank 2 of 7: singular, and yet only the sum with the errors' covariance is ever solved.
+    sample = np.random.default_rng(0).normal(size=(7, 3))
+    solver = cl.ThreeDVar(scale=1.0).prepare(Background(sample))
+    seen = cl.core.problem.Observed(jnp.ones(7), jnp.ones(7), lambda state: state)
+    assert np.isfinite(solver.analyse(jnp.zeros((7, 1)), seen, key)).all()
+
+
+def test_members_that_are_all_dead_are_an_error(truth, twin):
+    states = Lorenz96State(jnp.full((7, 6), jnp.inf))
+    with pytest.raises(ValueError, match=r"every member is dead \(not finite\) at time 0.05"):
+        cl.assimilate(MODEL, twin, FILTER, truth=truth, initial=states, key=jax.random.key(3))
+
+
+def verdict(truth, twin, error, spread=1.0):
+    """The verdict on analyses that miss the truth by some error, time by time."""
+    size = truth.sizes["time"]
+    exact = truth.X.values[0]
+    means = exact + np.broadcast_to(error, (size,))[:, None] * np.where(np.arange(7) % 2, 1, -1)
+    arrays = {
+        "analysis": (("time", "k"), means),
+        "analysis_spread": (("time", "k"), np.full((size, 7), spread)),
+        "replaced": ("time", np.zeros(size, int)),
+    }
+    about = {"solver": "ETKF", "members": 6}
+    found = xr.Dataset(arrays, {"time": truth.time.values}, about)
+    found = score(MODEL, found, truth, forecast=means, analysis=means)
+    return judge(found, MODEL, twin, Lorenz96State(jnp.zeros(7))).attrs["diverged"]
+
+
+@pytest.fixture(scope="module")
+def long_truth():
+    times = np.arange(1.0, 201.0)
+    values = 3.0 * np.random.default_rng(0).standard_normal((1, 200, 7))
+    return xr.Dataset({"X": (("member", "time", "k"), values)}, {"time": times})
+
+
+def test_an_error_below_that_of_the_climate_passes(long_truth, twin):
+    assert verdict(long_truth, twin, 2.0) == 0
+
+
+@pytest.mark.filterwarnings("ignore::closura.core.couple.ClosuraWarning")
+@pytest.mark.parametrize(
+    "case",
+    {
+        "no better than the climate": (3.05, 3.0),
+        "unaware of its error": (1.0, 0.2),
+        "lost in the last tenth alone": (np.where(np.arange(200) < 180, 0.5, 3.5), 3.0),
+        "not finite at the last time": (np.where(np.arange(200) < 199, 0.5, np.nan), 1.0),
+        "infinite at one time": (np.where(np.arange(200) == 50, np.inf, 0.5), 1.0),
+    }.items(),
+    ids=lambda case: case[0],
+)
+def test_a_filter_that_lost_the_truth_is_never_a_plain_number(case, long_truth, twin):
+    error, spread = case[1]
+    assert verdict(long_truth, twin, error, spread) == 1
+
+
+def test_a_variable_without_places_lies_nowhere(twin):
+    class Half(cl.Lorenz96TwoScale):
+        @property
+        def places(self):
+            return {"X": np.arange(float(self.K))[:, None]}
+
+    model = Half(K=5, J=4)
+    places = background_of(model, changed(twin, operator=lambda f: f.X), np.zeros((25, 2))).places
+    np.testing.assert_array_equal(places[:5, 0], np.arange(5))
+    assert np.isnan(places[5:]).all()
