@@ -62,6 +62,7 @@ _HOME = {
     "data.assimilate": ("assimilate",),
     "data.observation_files": ("read_observations",),
     "data.observations": ("Observe", "observe"),
+    "data.posterior": ("posterior_dataset",),
     "data.simulate": ("simulate",),
     "data.diagnose": ("diagnose",),
     "data.pairs": ("load_pairs", "read_pairs", "save_pairs"),

@@ -20,6 +20,7 @@ from closura.core.model import AbstractModel, AbstractODE, Snapshot
 from closura.core.problem import AbstractSolver, Background, Observed
 from closura.core.rollout import member_keys, rollout, start_members
 from closura.core.windows import AbstractWindowSolver, Window
+from closura.solvers.laws import check_calibrator as check_calibrator
 
 STEPS = 6
 
@@ -122,8 +123,8 @@ def check_solver(solver: AbstractSolver, *, key: jax.Array | None = None) -> Non
     """Try the laws of a solver on a small ring: what it must do with no data and with perfect data.
 
     The analysis keeps shape and dtype and depends on nothing but its arguments; what says nothing
-    leaves the mean of the members (or the mean it always returns); perfect observations are met. One
-    of weighed members may err by its draw; one of windows also gets one in which the ring turns.
+    leaves the mean of the members (or the mean it always returns); perfect observations are met.
+    Weighed members may err by their draw; in the window of a smoother the ring turns.
 
     Args:
         solver: The solver to try, before it is prepared; with as many members as it likes.
@@ -133,11 +134,10 @@ def check_solver(solver: AbstractSolver, *, key: jax.Array | None = None) -> Non
         AssertionError: A law is broken; the message says which.
     """
     key = jax.random.key(0) if key is None else key
-    places, seen = np.arange(9.0)[:, None], np.array([1, 4, 8])
+    places, seen, values = np.arange(9.0)[:, None], np.array([1, 4, 8]), jnp.array([2.5, -2.0, 1.0])
     sample = np.asarray(jax.random.normal(key, (9, max(60, solver.members)))) * np.c_[1:2:9j]
     solver = solver.prepare(Background(sample, places, places[seen], (9.0,)))
-    ensemble, values = jnp.asarray(sample[:, : solver.members]), jnp.array([2.5, -2.0, 1.0])
-    ensemble = ensemble.at[seen, 2].set(values)  # the member that is right, where there are three
+    ensemble = jnp.asarray(sample[:, : solver.members]).at[seen, 2].set(values)  # one is right
     memory = solver.init(ensemble)
     draws = solver.weights(memory) is not None
 

@@ -88,5 +88,10 @@ def test_a_simulator_on_the_host_is_calibrated(key, workers):
 
 def test_a_function_on_the_host_of_another_size_is_refused(key):
     bad = OnHost(lambda parameters, seed: np.zeros(3), 2)
-    with pytest.raises(Exception, match=r"an array of shape \(3,\); it must return \(2,\)"):
-        jax.block_until_ready(bad({"a": jnp.asarray(0.0)}, key))
+    with pytest.raises(ValueError, match=r"an array of shape \(3,\); it must return \(2,\)"):
+        bad({"a": jnp.asarray(0.0)}, key)
+
+
+def test_a_function_on_the_host_refuses_compiled_code(key):
+    with pytest.raises(ValueError, match="cannot run inside compiled code; use EKI, ETKI, UKI"):
+        jax.jit(OnHost(run_program, 2))({"a": jnp.asarray(0.0)}, key)

@@ -92,7 +92,7 @@ def test_innovations_are_expected_to_hold_spread_and_observation_error(twin):
     found = follow_twin(model, ThreeDVar(scale=0.1), given, skip=0.5)
     assert np.allclose(found["innovation_expected"], 0.5)  # one member: the observation error
     assert found.attrs["ranks"] == "one member has no ranks"
-    found = follow_twin(model, ETKF(members=5, inflation=1.1), given, skip=0.5)
+    found = follow_twin(model, ETKF(members=5), given, skip=0.5)
     assert (found["innovation_expected"] > 0.5).all()
     assert found["rank_histogram"].sum() == 25 * 6  # late times, all points
     width = float(found["deviation"][1] - found["deviation"][0])

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 import xarray as xr
 import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from closura.experiment import load_experiment, run_experiment
 from closura.experiment.kinds.assimilated_stages import solver_of_round
@@ -17,6 +19,7 @@ from closura.experiment.work import Work
 from closura.report.kinds.assimilated import summary, tables_of
 from closura.report.material import gather
 from closura.report.run_folder import read_run_folder
+from experiment.junk import junk, load_or_one_line
 
 TINY = Path(__file__).with_name("assimilate.yaml")
 
@@ -129,9 +132,9 @@ def test_a_changed_setting_runs_again_only_what_depends_on_it(tmp_path, setting,
 
 
 def test_a_round_changes_the_settings_of_its_solver_alone():
-    settings = load_experiment(TINY).settings
-    assert solver_of_round(settings, 0).inflation == 3.0
-    assert solver_of_round(settings, 1).inflation == 2.0
+    said = load_experiment(TINY).settings
+    assert solver_of_round(said, 0).inflation == 3.0
+    assert solver_of_round(said, 1).inflation == 2.0
 
 
 def test_without_a_coarse_model_the_truth_forecasts_itself(written):
@@ -179,6 +182,11 @@ WRONG = {
         {"observe": {"variables": ["X"], "every": 0.12}},
         "observe.every is 0.12, which is no multiple of the time step of coarse, 0.05",
     ),
+    "endless interval": (
+        {"observe": {"variables": ["X"], "every": float("inf")}},
+        "observe.every is inf; wanted is a length",
+    ),
+    "coarse that is empty": ({"coarse": {}}, "coarse: found {}; wanted a name or a mapping"),
     "everything skipped": (
         {"assimilate": {"duration": 4.0, "skip": 4.0}},
         "assimilate.skip is 4 of a duration of 4, which leaves too little",
@@ -207,6 +215,16 @@ def test_a_mistake_is_one_line_that_says_what_to_do(written, wrong):
         load_experiment(written(**changes))
     assert line in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    place=st.sampled_from(["coarse", "observe", "assimilate", "solvers", "increments"]), value=junk
+)
+def test_one_random_section_never_ends_in_a_traceback(written, place, value):
+    load_or_one_line(written(**{place: value}))
 
 
 def test_a_diverged_filter_has_no_number_to_expect_and_none_in_the_table(tmp_path):

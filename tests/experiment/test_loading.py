@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from closura.experiment import load_experiment
 from closura.experiment.document import bundled, parse
+from experiment.junk import junk, load_or_one_line
 
 
 @pytest.fixture
@@ -207,26 +208,9 @@ def test_aliases_that_make_a_small_text_endless_are_refused(tmp_path):
         load_experiment(path)
 
 
-junk = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8)
-    | st.sampled_from(["Lorenz96", "Network", "type", "truth", "1e3", "network"]),
-    lambda inner: st.lists(inner, max_size=3)
-    | st.dictionaries(st.text(max_size=6) | st.sampled_from(
-        ["type", "name", "truth", "coarse", "data", "learners", "duration", "every", "files", "K",
-         "evaluate", "expect", "seed", "cubic", "value"]), inner, max_size=5),
-    max_leaves=12,
-)  # fmt: skip
 quick = settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-
-
-def load_or_one_line(path: Path) -> None:
-    try:
-        load_experiment(path)
-    except (ValueError, FileNotFoundError) as error:
-        assert str(error), "an error without words"
-        assert "\n" not in str(error), str(error)
 
 
 @quick
@@ -239,7 +223,8 @@ def test_random_bytes_never_end_in_a_traceback(tmp_path, content):
 
 @quick
 @given(document=st.dictionaries(st.sampled_from(
-    ["name", "truth", "coarse", "data", "learners", "evaluate", "seed", "expect", "oops"]),
+    ["name", "truth", "coarse", "data", "learners", "evaluate", "seed", "expect", "oops", "kind",
+     "observe", "assimilate", "solvers", "increments"]),
     junk, max_size=6))  # fmt: skip
 def test_random_documents_never_end_in_a_traceback(tmp_path, document):
     path = tmp_path / "junk.yaml"

@@ -5,7 +5,7 @@ import pytest
 
 from closura.core.problem import Background, Observed
 from closura.solvers.ensemble import ETKF, DEnKF, EnKF, SerialEnSRF
-from closura.solvers.finite_size import EnKFN, hyperprior, _spectrum, prior_inflation
+from closura.solvers.finite_size import EnKFN, _spectrum, hyperprior, prior_inflation
 from closura.solvers.letkf import LETKF
 from closura.solvers.transform import random_rotation
 

@@ -4,6 +4,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+
+import closura as cl
+from closura.core.problem import Observations, Observed
+from closura.solvers.variational import cost, find_increment, find_share
 from solvers.linear_world import (
     BACKGROUND,
     ENSEMBLE,
@@ -17,10 +21,6 @@ from solvers.linear_world import (
     known_at,
     run,
 )
-
-import closura as cl
-from closura.core.problem import Observations, Observed
-from closura.solvers.variational import cost, find_increment, find_share
 
 TIMES = len(STEPS)
 FILTERED = np.arange(1, TIMES + 1)

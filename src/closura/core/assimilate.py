@@ -8,7 +8,6 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array
 
-from closura.core.closure import fold
 from closura.core.cycles import Cycles
 from closura.core.members import (
     add_vectors,
@@ -40,9 +39,8 @@ def run_cycles(
 ) -> tuple[Cycles, Snapshot]:
     """Assimilate observations into an ensemble, time by time or window by window.
 
-    A member that is not finite is replaced before the analysis by a draw from the normal
-    distribution of the others (their mean and covariance; the memory of one of them), and
-    counted. Where none is left the run stays NaN and every member is counted.
+    A member that is not finite is replaced by a draw from the normal distribution of the others
+    (the memory of one of them), and counted. Where none is left the run stays NaN and all count.
 
     Args:
         model: Any model, a coupled one too; increments reach its state through `model.add`.
@@ -55,31 +53,34 @@ def run_cycles(
         keep_members: Whether to keep every member's forecasts and analyses.
 
     Returns:
-        What happened, and the snapshot after the last analysis; of a window solver the one at
-        the beginning of the window that would come next.
+        What happened, and the last snapshot; of windows the one where the next would begin.
 
     Raises:
         ValueError: A time is no multiple of dt, or the solver looks back further than they reach.
     """
-    steps = observations.steps(model.dt)
     if inputs is not None:
-        inputs.check_covers(0, int(steps[-1]))
-    if isinstance(solver, AbstractWindowSolver):
-        return run_windows(
-            model, snapshot, observations, solver, keys=keys, key=key, inputs=inputs,
-            keep_members=keep_members,
-        )  # fmt: skip
+        inputs.check_covers(0, int(observations.steps(model.dt)[-1]))
     if isinstance(solver, AbstractSmoother):
         _check_lag(solver, observations)
+    rest = inputs, keys, key, keep_members
+    if isinstance(solver, AbstractWindowSolver):
+        return run_windows(model, snapshot, observations, solver, *rest)
+    return _run_times(model, snapshot, observations, solver, *rest)
+
+
+def _run_times(
+    model, snapshot, observations: Observations, solver, inputs, keys, key, keep: bool
+) -> tuple[Cycles, Snapshot]:
+    """Assimilate observations time by time."""
+    steps = observations.steps(model.dt)
     gaps = jnp.diff(jnp.asarray(steps, jnp.int32), prepend=0)
     regular = int(gaps[0]) if bool((gaps == gaps[0]).all()) else None
     dtype = jax.tree.leaves(model.fields(snapshot.state))[0].dtype
     variance = jnp.broadcast_to(observations.variance, observations.sizes)
     rows = (jnp.asarray(observations.values, dtype), jnp.asarray(variance, dtype), gaps)
     return _run(
-        model, solver, observations.operator, snapshot, rows, inputs, keys, key, regular,
-        keep_members,
-    )  # fmt: skip
+        model, solver, observations.operator, snapshot, rows, inputs, keys, key, regular, keep
+    )
 
 
 @eqx.filter_jit
@@ -96,11 +97,13 @@ def _run(
         snapshot = _advance(model, solver, snapshot, inputs, keys, gap, regular)
         now = jax.random.fold_in(key, snapshot.step)
         alive = living(snapshot)
-        snapshot = replace_members(model, snapshot, unravel, alive, fold(now, RENEWAL))
+        snapshot = replace_members(
+            model, snapshot, unravel, alive, jax.random.fold_in(now, RENEWAL)
+        )
         forecast = vectors_of(model, snapshot)
         observed = Observed.at_one_time(values, variance, observe)
         before = solver.weights(memory)
-        analysis, memory = solver(forecast, observed, memory, fold(now, ANALYSIS))
+        analysis, memory = solver(forecast, observed, memory, jax.random.fold_in(now, ANALYSIS))
         mean, spread = solver.moments(analysis, memory)
         snapshot = add_vectors(model, snapshot, unravel, analysis - forecast)
         return (snapshot, memory), Cycles(

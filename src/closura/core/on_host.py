@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
@@ -20,11 +20,13 @@ class OnHost(AbstractSimulator):
     calibration; where a single run may fail, let the function return NaN for it.
 
     Args:
-        function: ``(parameters, seed) -> statistics``: NumPy arrays by name and an integer below 2^31,
+        function: ``(parameters, seed) -> statistics``: arrays by name and an integer below 2^31,
             which differs from call to call; returns `size` numbers.
         size: Number of statistics.
         workers: Calls at a time, each in a thread of its own: as many as programs may run at once.
     """
+
+    on_host: ClassVar[bool] = True
 
     function: Callable[[dict[str, np.ndarray], int], Any] = eqx.field(static=True)
     size: int = eqx.field(static=True)
@@ -36,26 +38,36 @@ class OnHost(AbstractSimulator):
                 raise ValueError(f"OnHost: {name} is {getattr(self, name)}; it must be 1 or more.")
 
     def __call__(self, parameters: dict[str, Array], key: Array) -> Float[Array, "statistic"]:
-        seed = jax.random.randint(key, (), 0, 2**31 - 1)
-        kind = jnp.result_type(float)
-        shape = jax.ShapeDtypeStruct((self.size,), kind)
-        return jax.pure_callback(self._call, shape, parameters, seed, vmap_method="broadcast_all")
+        several = {name: jnp.asarray(value)[..., None] for name, value in parameters.items()}
+        return self.simulate_members(several, key)[:, 0]
 
-    def _call(self, parameters: dict[str, Any], seeds: Any) -> np.ndarray:
-        """Call the function for one member, or for each of several along the first axis."""
+    def simulate_members(
+        self, parameters: dict[str, Array], key: Array
+    ) -> Float[Array, "statistic member"]:
+        """Return the statistics of every member; members are on the last axis of the parameters.
+
+        Raises:
+            ValueError: Called inside compiled code, or the function returns another size.
+        """
+        if any(isinstance(value, jax.core.Tracer) for value in (*parameters.values(), key)):
+            raise ValueError(
+                "OnHost: a Python function cannot run inside compiled code; use EKI, ETKI, UKI, "
+                "EKS or ALDI, which call it between their updates."
+            )
         values = {name: np.asarray(value) for name, value in parameters.items()}
-        seeds = np.asarray(seeds)
-        if seeds.ndim == 0:
-            return self._call_one(values, int(seeds))
-        rows = [
-            ({name: np.asarray(value[row]) for name, value in values.items()}, int(seed))
-            for row, seed in enumerate(seeds)
-        ]
+        members = next(iter(values.values())).shape[-1]
+        seeds = np.asarray(jax.random.randint(key, (members,), 0, 2**31 - 1))
+
+        def one(member: int) -> np.ndarray:
+            own = {name: np.asarray(value[..., member]) for name, value in values.items()}
+            return self._call_one(own, int(seeds[member]))
+
         with ThreadPoolExecutor(self.workers) as pool:
-            return np.stack(list(pool.map(lambda row: self._call_one(*row), rows)))
+            found = np.stack(list(pool.map(one, range(members))), axis=-1)
+        return jnp.asarray(found)
 
     def _call_one(self, values: dict[str, np.ndarray], seed: int) -> np.ndarray:
-        found = np.asarray(self.function(values, seed), jnp.result_type(float))
+        found = np.asarray(self.function(values, seed), float)
         if found.shape != (self.size,):
             raise ValueError(
                 f"OnHost: the function returned an array of shape {found.shape}; it must return "

@@ -9,23 +9,11 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array
 
-from closura.core.closure import fold
 from closura.core.cycles import Cycles
-from closura.core.members import (
-    add_vectors,
-    count_dead,
-    finite_members,
-    living,
-    mean_of,
-    replace_members,
-    some_dead,
-    spread_of,
-    unraveller,
-    vectors_of,
-)
+from closura.core.journey import Journey, launch
+from closura.core.members import add_vectors, mean_of, spread_of, unraveller, vectors_of
 from closura.core.model import AbstractModel, Snapshot
 from closura.core.problem import Observations
-from closura.core.rollout import step_members
 from closura.core.windows import AbstractWindowSolver, Window
 
 ANALYSIS = 2**31 - 3  # folded into the key of a run for what the solver draws
@@ -51,76 +39,15 @@ class _Carry(NamedTuple):
     dead: Array
 
 
-class _Trip(NamedTuple):
-    """Where an ensemble began, where it was later, what it saw, and who survived."""
-
-    begin: Snapshot
-    later: Snapshot
-    states: Array
-    alive: Array
-
-
-class _Journey(eqx.Module):
-    """How ensembles get from the beginning of a window through its times."""
-
-    model: AbstractModel
-    inputs: Any
-    keys: Array
-    longest: int = eqx.field(static=True)
-    regular: bool = eqx.field(static=True)
-
-    def through(
-        self, snapshot: Snapshot, gaps: Array, errors: Array | None, stop: int
-    ) -> tuple[Snapshot, Array]:
-        """Return the snapshot at the time number `stop`, and the vectors at every time."""
-        unravel = unraveller(self.model, snapshot)
-
-        def leg(snapshot: Snapshot, row: tuple[Array, Array | None]) -> tuple[Snapshot, Array]:
-            gap, error = row
-            snapshot = self._advance(snapshot, gap)
-            if error is not None:
-                snapshot = add_vectors(self.model, snapshot, unravel, error)
-            return snapshot, vectors_of(self.model, snapshot)
-
-        if stop == 0:
-            return snapshot, lax.scan(leg, snapshot, (gaps, errors))[1]
-        first = jax.tree.map(lambda row: row[:stop], (gaps, errors))
-        second = jax.tree.map(lambda row: row[stop:], (gaps, errors))
-        there, before = lax.scan(leg, snapshot, first)
-        return there, jnp.concatenate([before, lax.scan(leg, there, second)[1]])
-
-    def _advance(self, snapshot: Snapshot, gap: Array) -> Snapshot:
-        """Return the snapshot `gap` steps later; the trip count is fixed, so vjp goes through."""
-
-        def one_step(snapshot: Snapshot, _: None) -> tuple[Snapshot, None]:
-            present = None if self.inputs is None else self.inputs.at(snapshot.step)
-            return step_members(self.model, snapshot, present, self.keys, True), None
-
-        def all_steps(snapshot: Snapshot) -> Snapshot:
-            return lax.scan(one_step, snapshot, None, length=self.longest)[0]
-
-        def step_if_wanted(snapshot: Snapshot, number: Array) -> tuple[Snapshot, None]:
-            return lax.cond(number < gap, lambda s: one_step(s, None)[0], _same, snapshot), None
-
-        if self.regular:  # gaps are all alike, or 0 before the start
-            return lax.cond(gap > 0, all_steps, _same, snapshot)
-        return lax.scan(step_if_wanted, snapshot, jnp.arange(self.longest))[0]
-
-
-def _same(snapshot: Snapshot) -> Snapshot:
-    return snapshot
-
-
 def run_windows(
     model: AbstractModel,
     snapshot: Snapshot,
     observations: Observations,
     solver: AbstractWindowSolver,
-    *,
+    inputs: Any,
     keys: Array,
     key: Array,
-    inputs: Any = None,
-    keep_members: bool = False,
+    keep: bool,
 ) -> tuple[Cycles, Snapshot]:
     """Assimilate observations into an ensemble, window by window; see `run_cycles`.
 
@@ -137,8 +64,8 @@ def run_windows(
         lambda array: jnp.asarray(array, dtype if array.dtype.kind == "f" else jnp.int32),
         _lay_out(solver, observations, gaps),
     )
-    journey = _Journey(model, inputs, keys, int(gaps.max()), bool((gaps == gaps[0]).all()))
-    cycles, last = _run(journey, solver, observations.operator, snapshot, rows, key, keep_members)
+    journey = Journey(model, inputs, keys, int(gaps.max()), bool((gaps == gaps[0]).all()))
+    cycles, last = _run(journey, solver, observations.operator, snapshot, rows, key, keep)
     return _in_order(solver, cycles, observations.sizes[0]), last
 
 
@@ -181,7 +108,7 @@ def _lay_out(solver: AbstractWindowSolver, observations: Observations, gaps: np.
 
 
 @eqx.filter_jit
-def _run(journey: _Journey, solver, operator, snapshot, rows: _Rows, key, keep: bool):
+def _run(journey: Journey, solver, operator, snapshot, rows: _Rows, key, keep: bool):
     model, window, shift = journey.model, solver.window, solver.shift
     unravel = unraveller(model, snapshot)
 
@@ -192,11 +119,11 @@ def _run(journey: _Journey, solver, operator, snapshot, rows: _Rows, key, keep: 
         begin, now = carry.snapshot, _key_of(key, carry.snapshot, row.gaps[:window])
         view = _view(journey, begin, carry, row, observe, window)
         ensemble = vectors_of(model, begin)
-        revised = solver.revise(ensemble, view, carry.memory, fold(now, ANALYSIS))
+        revised = solver.revise(ensemble, view, carry.memory, jax.random.fold_in(now, ANALYSIS))
         begin = add_vectors(model, begin, unravel, revised.ensemble - ensemble)
         errors = _longer(revised.errors, shift)
-        begin, later, states, dead = _launch(
-            journey, begin, row.gaps, errors, shift, fold(now, RENEWAL)
+        begin, later, states, dead = launch(
+            journey, begin, row.gaps, errors, shift, jax.random.fold_in(now, RENEWAL)
         )
         newest = slice(window - shift, window)
         record = _record(
@@ -209,9 +136,8 @@ def _run(journey: _Journey, solver, operator, snapshot, rows: _Rows, key, keep: 
     first = rows.gaps[0, :window]
     ensemble = vectors_of(model, snapshot)
     errors = _no_errors(solver, ensemble)
-    start, _, states, dead = _launch(
-        journey, snapshot, first, errors, 0, fold(_key_of(key, snapshot, first), RENEWAL)
-    )
+    now = jax.random.fold_in(_key_of(key, snapshot, first), RENEWAL)
+    start, _, states, dead = launch(journey, snapshot, first, errors, 0, now)
     carry = _Carry(start, states, errors, solver.init(vectors_of(model, start)), dead)
     last, cycles = lax.scan(cycle, carry, rows)
     tail = jnp.concatenate([vectors_of(model, last.snapshot)[None], last.forecast])
@@ -236,7 +162,7 @@ def _longer(errors: Array | None, shift: int) -> Array | None:
     return jnp.concatenate([errors, jnp.zeros_like(errors, shape=(shift, *errors.shape[1:]))])
 
 
-def _view(journey: _Journey, begin: Snapshot, carry: _Carry, row: _Rows, observe, window) -> Window:
+def _view(journey: Journey, begin: Snapshot, carry: _Carry, row: _Rows, observe, window) -> Window:
     """Return the window as the solver sees it."""
     model, unravel = journey.model, unraveller(journey.model, begin)
     ensemble, gaps = vectors_of(model, begin), row.gaps[:window]
@@ -247,30 +173,6 @@ def _view(journey: _Journey, begin: Snapshot, carry: _Carry, row: _Rows, observe
 
     lengths = gaps * jnp.asarray(model.dt, ensemble.dtype)
     return Window(row.values, row.weight, observe, carried, carry.forecast, lengths, carry.errors)
-
-
-def _launch(
-    journey: _Journey, begin: Snapshot, gaps: Array, errors: Array | None, stop: int, key: Array
-) -> tuple[Snapshot, Snapshot, Array, Array]:
-    """Return the beginning with its dead members replaced, what follows, and how many died."""
-
-    def attempt(trip: _Trip, again: Array) -> tuple[_Trip, None]:
-        def go(trip: _Trip) -> _Trip:
-            unravel = unraveller(journey.model, begin)
-            start = replace_members(journey.model, begin, unravel, trip.alive, key)
-            later, states = journey.through(start, gaps, errors, stop)
-            alive = jnp.where(again, trip.alive, living(start) & finite_members(states))
-            return _Trip(start, later, states, alive)
-
-        wanted = ~again | some_dead(trip.alive)
-        return lax.cond(wanted, go, lambda trip: trip, trip), None
-
-    vectors = vectors_of(journey.model, begin)
-    nowhere = jnp.zeros((len(gaps), *vectors.shape), vectors.dtype)
-    alive = jnp.ones(vectors.shape[-1], bool)
-    trips = jnp.array([False, True])  # the second one only where members died on the first
-    trip = lax.scan(attempt, _Trip(begin, begin, nowhere, alive), trips)[0]
-    return trip.begin, trip.later, trip.states, count_dead(trip.alive)
 
 
 def _record(

@@ -53,10 +53,9 @@ def assimilate(
     Args:
         model: Any model, coupled ones too.
         observations: See `observe`, `read_observations`; their time counts from the start.
-        solver: An ensemble filter, a smoother, a variational solver or a baseline.
+        solver: A filter, a smoother, 3D- or 4D-Var, or a baseline.
         truth: The run that was observed, to score against; saved at the observations' times.
-        climatology: A run for members to start from, and to measure static covariances on; the
-            truth if None, else a free run of the model.
+        climatology: To start members from and measure covariances on; the truth, or a free run.
         initial: States to start from, members last, instead; may lack augmented parameters.
         inputs: `Series` that the model or its closures read.
         keep_members: Whether forecasts, analyses and increments keep the dimension ``member``.
@@ -65,7 +64,7 @@ def assimilate(
     Raises:
         ValueError: Times, shapes or names do not fit; or every member is dead (`DeadEnsemble`).
     """
-    sample, states = _climate(model, climatology if climatology is not None else truth, key)
+    sample, states = _climate(model, truth if climatology is None else climatology, key)
     climate = _unravel(model)(jnp.asarray(sample.mean(axis=1)))
     check_observations(model, observations, climate, truth)
     solver = solver.prepare(background_of(model, observations, sample))
@@ -73,21 +72,21 @@ def assimilate(
     begin = _first_states(model, solver, states, initial, jax.random.fold_in(key, START))
     present = None if inputs is None else inputs.at(0)
     snapshot = start_members(model, keys, states=begin, inputs=present)
-    if isinstance(solver, AbstractWindowSolver) and solver.differentiates:
-        _check_derivative(model, observations, sample, type(solver).__name__)
+    _check_smooth(model, observations, solver, sample)
     cycles, _ = run_cycles(
         model, snapshot, observations, solver, keys=keys, inputs=inputs,
         key=jax.random.fold_in(key, SOLVER), keep_members=keep_members,
     )  # fmt: skip
     found = _as_dataset(model, observations, cycles, solver)
-    check_predictions(np.asarray(cycles.forecast), np.asarray(cycles.innovation), observations)
-    _check_alive(found, solver)
     if truth is not None:
-        means = {"forecast": cycles.forecast, "analysis": cycles.analysis}
-        if cycles.smoothed is not None:
-            means["smoothed"] = cycles.smoothed[0]
-        found = score(model, found, truth, **means)
+        found = score(model, found, truth, **_means(cycles))
     return judge(found, model, observations, climate)
+
+
+def _means(cycles: Cycles) -> dict[str, Array]:
+    """Return the means that a truth is compared with."""
+    means = {"forecast": cycles.forecast, "analysis": cycles.analysis}
+    return means if cycles.smoothed is None else means | {"smoothed": cycles.smoothed[0]}
 
 
 def _fields_template(model: AbstractModel) -> Any:
@@ -179,10 +178,11 @@ def _first_states(model, solver, states: Any, initial: Any, key: Array) -> Any:
     return begun
 
 
-def _check_derivative(
-    model: AbstractModel, observations: Observations, sample: np.ndarray, owner: str
-) -> None:
-    """Raise where what is observed has no derivative: along a random line it does not change."""
+def _check_smooth(model: AbstractModel, observations: Observations, solver, sample) -> None:
+    """Raise where a solver differentiates and along a random line observations do not change."""
+    if not (isinstance(solver, AbstractWindowSolver) and solver.differentiates):
+        return
+    owner = type(solver).__name__
     unravel = _unravel(model)
     states = jnp.asarray(sample[:, :DERIVATIVES_TRIED])
     line = jax.random.normal(jax.random.key(0), states.shape, states.dtype)
@@ -206,7 +206,8 @@ def _check_derivative(
 
 
 def _as_dataset(model, observations: Observations, cycles: Cycles, solver) -> xr.Dataset:
-    """Return what happened by variable and time."""
+    """Return what happened by variable and time, or raise if it came to nothing."""
+    _check_alive(cycles, observations, solver)
     kinds = {
         "forecast": cycles.forecast,
         "analysis": cycles.analysis,
@@ -267,10 +268,11 @@ def _root_mean_square(values: np.ndarray) -> np.ndarray:
     return np.sqrt(total.sum(axis=-1) / np.where(held.any(axis=-1), held.sum(axis=-1), np.nan))
 
 
-def _check_alive(found: xr.Dataset, solver: AbstractSolver) -> None:
-    gone = found["replaced"].values >= solver.members
+def _check_alive(cycles: Cycles, observations: Observations, solver: AbstractSolver) -> None:
+    check_predictions(np.asarray(cycles.forecast), np.asarray(cycles.innovation), observations)
+    gone = np.asarray(cycles.replaced) >= solver.members
     if gone.any():
-        time = float(found["time"].values[int(np.argmax(gone))])
+        time = float(observations.time[int(np.argmax(gone))])
         raise DeadEnsemble(
             f"every member is dead (not finite) at time {time:g}: the model blew up, or the "
             "analysis did. Shorten dt, use a smaller inflation, or larger observation errors."

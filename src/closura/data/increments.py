@@ -71,8 +71,8 @@ def _find(analysis: xr.Dataset) -> dict[str, str]:
     if shift > 1:
         raise ValueError(
             f"the windows of {analysis.attrs['solver']} moved on by {shift} times, so that not "
-            "every forecast began from the analysis before it, and an increment holds the errors of "
-            "several intervals; assimilate with shift=1 to learn from increments."
+            "every forecast began from the analysis before it, and an increment holds the errors "
+            "of several intervals; assimilate with shift=1 to learn from increments."
         )
     return names
 

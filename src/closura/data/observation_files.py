@@ -82,6 +82,11 @@ def read_observations(
         table = _in_model_units(path, table, model, units)
     else:
         table = table._replace(variable=np.full(len(table.time), "seen together"))
+    return _as_observations(path, table, model, operator, variable)
+
+
+def _as_observations(path, table: Table, model: AbstractModel, operator, variable) -> Observations:
+    """Return a row a time, a column a place of each variable."""
     time = np.unique(table.time)
     each = {str(k): _arrange(path, table, table.variable == k) for k in np.unique(table.variable)}
     values, variance = (

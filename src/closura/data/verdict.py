@@ -113,6 +113,8 @@ def judge(
 def _scored(model: AbstractModel) -> tuple[Variable, ...]:
     """Return the variables that a truth holds: all but estimated parameters, which come last."""
     return model.model.variables if isinstance(model, Augmented) else model.variables
+
+
 def _complaint(found, model, observations, climate, times: slice, when: str) -> str | None:
     """Return why the filter has lost the truth in a stretch of the run; None if it has not."""
     if "analysis_rmse" in found:

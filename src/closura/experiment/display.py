@@ -66,7 +66,7 @@ class Display:
         if not self._stage:
             return
         took = f"{time.perf_counter() - self._began:6.1f} s" if self._ran else "    kept"
-        self.say(f"{self._stage:<8}{took}  {', '.join(self._parts)}".rstrip())
+        self.say(f"{self._stage:<10}{took}  {', '.join(self._parts)}".rstrip())
         self._stage = ""
 
     def say(self, line: str) -> None:

@@ -55,7 +55,7 @@ class Experiment:
 
     def learner(self, name: str, fitted: Fitted) -> Any:
         """Return a learner; `fitted` gives the closures of others that it starts from."""
-        others = self.settings.learners.keys() - {name}
+        others = self.settings.recipes().keys() - {name}
 
         def resolve(text: str, wanted: frozenset[str]) -> Any:
             if "models" in wanted and text in self.settings.models():
@@ -64,7 +64,7 @@ class Experiment:
                 return None
             return fitted(text) if "closures" in wanted else self.learner(text, fitted)
 
-        spec = self._with_model(self.settings.learners[name], f"learners.{name}")
+        spec = self._with_model(self.settings.recipes()[name], f"learners.{name}")
         return build("learners", spec, path=f"learners.{name}", resolve=resolve)
 
     def _with_model(self, spec: Any, path: str) -> Any:
@@ -95,8 +95,8 @@ def load_experiment(name_or_path: str | Path, overrides: Iterable[str] = ()) -> 
         change(document, setting, kind_of(document, source.name).sections)
     kind = kind_of(document, source.name)
     settings = check_skeleton(document, kind, source.name)
-    needs = {name: _names_in(spec, settings.learners, name)
-             for name, spec in settings.learners.items()}  # fmt: skip
+    recipes = settings.recipes()
+    needs = {name: _names_in(spec, recipes, name) for name, spec in recipes.items()}
     experiment = Experiment(settings, kind, source, needs)
     for name in experiment.learners:
         experiment.learner(name, lambda _: _stand_in())

@@ -54,14 +54,26 @@ class Skeleton(Section):
     description: str = ""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     precision: Literal["double", "single"] = "double"
-    learners: dict[Name, Spec] = {}
-    seeds: Annotated[int, Field(ge=1, le=100)] = 1
     expect: dict[str, Expectation] = {}
     report: dict[str, Any] = {}
 
     def models(self) -> Mapping[str, Spec]:
         """Return the models that the experiment describes, by the section that does."""
         return {}
+
+    def recipes(self) -> Mapping[str, Spec]:
+        """Return the learners that the experiment describes, by name."""
+        return {}
+
+
+class LearningSkeleton(Skeleton):
+    """What every experiment has that fits closures."""
+
+    learners: dict[Name, Spec] = {}
+    seeds: Annotated[int, Field(ge=1, le=100)] = 1
+
+    def recipes(self) -> Mapping[str, Spec]:
+        return self.learners
 
 
 def check_skeleton(document: dict[str, Any], kind: "Kind", source: str) -> Skeleton:
@@ -81,7 +93,7 @@ def check_skeleton(document: dict[str, Any], kind: "Kind", source: str) -> Skele
         experiment = kind.skeleton.model_validate(document | {"kind": kind.name})
     except ValidationError as error:
         raise ValueError(f"{source}: {_first_complaint(error, kind.skeleton)}") from error
-    taken = sorted(set(experiment.learners) & set(RESERVED))
+    taken = sorted(set(experiment.recipes()) & set(RESERVED))
     if taken:
         raise ValueError(f"{source}: a learner cannot be named {taken[0]!r}; choose another name.")
     return experiment

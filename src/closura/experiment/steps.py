@@ -74,6 +74,8 @@ def some(settings: Mapping[str, Any], *keys: str) -> dict[str, Any]:
 
 def check_multiple(name: str, length: float, of: str, unit: float) -> None:
     """Raise ValueError unless a length is a whole number of units, one or more."""
+    if not math.isfinite(length):
+        raise ValueError(f"{name} is {length:g}; wanted is a length, in multiples of {unit:g}.")
     count = round(length / unit)
     if count < 1 or not math.isclose(count * unit, length, rel_tol=1e-6):
         nearest = max(1, count) * unit

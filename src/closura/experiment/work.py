@@ -51,7 +51,7 @@ class Work:
 
     def closures(self, seed: int = 0) -> dict[str, Any]:
         """Return every learned closure of one seed, by learner."""
-        names = self.experiment.settings.learners
+        names = self.experiment.settings.recipes()
         return {name: load_closure(closure_folder(self.folder, name, seed)) for name in names}
 
 

@@ -27,7 +27,8 @@ class NeuralPosterior(AbstractPosterior):
         amortised: Whether the flow knows the whole prior, and so any measurement.
         history: ``loss`` and ``validation`` by epoch (the rounds one after the other), ``epochs``
             and ``seconds`` and ``failed`` by round, ``acceptance`` of each round's proposal, and
-            ``positions`` (number, simulation) with ``statistics`` (statistic, simulation).
+            ``positions`` (number, simulation) with ``statistics`` (statistic, simulation), errors
+            added, in units of the error.
     """
 
     prior: Prior

@@ -96,7 +96,7 @@ class CES(AbstractCalibrator):
         return Ensemble(prior=problem.prior, members=found.members, history=history)
 
     def _first_points(self, problem: Problem, key: Array) -> "_Points":
-        draw, run, other = jax.random.split(key, 3)
+        draw, run, other, again = jax.random.split(key, 4)
         points = _Points.none(problem)
         points = points.extended(problem, problem.prior.draw(self.draws, key=draw), run)
         if self.calibrator is None:
@@ -107,7 +107,13 @@ class CES(AbstractCalibrator):
                 f"CES: {type(self.calibrator).__name__} notes {', '.join(history) or 'nothing'}; "
                 "wanted are positions and predictions. Take EKI, or calibrator=None."
             )
-        return points.joined(*(_in_a_row(history[name]) for name in ("positions", "predictions")))
+        # Where members failed, calibrators put others with statistics that nobody simulated.
+        failed = np.asarray(history.get("failed", np.zeros(len(history["positions"])))) > 0
+        tried = [_in_a_row(history[name][~failed]) for name in ("positions", "predictions")]
+        points = points.joined(*tried)
+        if not failed.any():
+            return points
+        return points.extended(problem, _in_a_row(history["positions"][failed]), again)
 
     def _emulate(
         self, measurement: Measurement, points: "_Points", key: Array

@@ -84,15 +84,18 @@ class AbstractEnsembleCalibrator(AbstractCalibrator):
         return Ensemble(prior=problem.prior, members=positions, history=history)
 
 
-@eqx.filter_jit
 def simulate_members(problem: Problem, positions: Array, key: Array) -> Simulated:
     """Return the members with their statistics; those that are not finite are drawn anew."""
-    predictions = problem.predict(positions, key)
+    return _complete(problem.measurement, positions, problem.predict(positions, key), key)
+
+
+@eqx.filter_jit
+def _complete(measurement: Measurement, positions: Array, predictions: Array, key: Array):
     alive = jnp.isfinite(predictions).all(axis=0)
     both = jnp.concatenate([positions, predictions])
     renewed = jax.lax.cond(alive.all(), lambda *_: both, _renew, both, alive, key)
     positions, predictions = jnp.split(renewed, [len(positions)])
-    misfit = -problem.log_likelihood(predictions)
+    misfit = (measurement.departure(predictions) ** 2).sum(axis=0) / 2
     return Simulated(positions, predictions, misfit, alive.size - alive.sum())
 
 

@@ -1,17 +1,23 @@
 """Ensembles that diffuse to the posterior: affine-invariant interacting Langevin samplers."""
 
+import warnings
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from closura.core.calibrate import Measurement
+from closura.core.calibrate import Measurement, Problem
+from closura.core.couple import ClosuraWarning
+from closura.core.posterior import Ensemble
 from closura.solvers.inversion import (
     AbstractEnsembleCalibrator,
     Simulated,
     check_counts,
     standardise,
 )
+
+SETTLED = 2.0  # time in which the distance from the posterior falls to exp(-2)
 
 
 class AbstractLangevin(AbstractEnsembleCalibrator):
@@ -33,6 +39,19 @@ class AbstractLangevin(AbstractEnsembleCalibrator):
                 f"{type(self).__name__}: step is {self.step}; it must lie above 0 and not above 1, "
                 "the share of its way to the posterior that a member goes in an iteration."
             )
+
+    def solve(self, problem: Problem, *, key: Array) -> Ensemble:
+        found = super().solve(problem, key=key)
+        total = float(found.history["step"].sum())
+        if total < SETTLED:
+            warnings.warn(
+                f"{type(self).__name__} stopped at a time of {total:.2g} after {self.iterations} "
+                f"iterations; members have forgotten where they began at about {SETTLED:g}. Give "
+                "it more iterations, or a longer step.",
+                ClosuraWarning,
+                stacklevel=3,
+            )
+        return found
 
     def correction(self, numbers: int) -> float:
         """Return the rate at which members are driven from their mean, in a space of so many."""

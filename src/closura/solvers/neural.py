@@ -42,7 +42,8 @@ class NPE(AbstractCalibrator):
         width: Width of the networks.
         knots: Knots of a spline.
         epochs: Largest number of passes over the simulations.
-        patience: Passes without a better held-out loss before training stops.
+        patience: Passes without a better held-out loss before training goes back to the best, at a
+            fifth of the rate; after the second time it stops.
         batch: Simulations an update.
         learning_rate: Of Adam.
         held_out: Share of the simulations that only judge.
@@ -62,7 +63,7 @@ class NPE(AbstractCalibrator):
     width: int = 50
     knots: int = 8
     epochs: int = 500
-    patience: int = 20
+    patience: int = 12
     batch: int = 100
     learning_rate: float = 1e-3
     held_out: float = 0.1

@@ -1,6 +1,5 @@
 """The ensemble Kalman smoother: any ensemble filter, which also revises its last analyses."""
 
-from dataclasses import replace
 from typing import Any
 
 import equinox as eqx
@@ -12,6 +11,7 @@ from jaxtyping import Array, Float
 from closura.core.problem import Background, Observed
 from closura.core.windows import AbstractSmoother
 from closura.solvers.ensemble import ETKF, AbstractEnsembleSolver
+from closura.solvers.inflation import AbstractInflation
 from closura.solvers.transform import is_neutral, mean_and_anomalies, random_rotation, relax
 
 
@@ -34,6 +34,10 @@ class EnKS(AbstractSmoother):
 
     filter: AbstractEnsembleSolver = ETKF()
     lag: int = eqx.field(static=True, default=5)
+    members: int = eqx.field(static=True, init=False)
+
+    def __post_init__(self):
+        self.members = self.filter.members
 
     def __check_init__(self):
         if not isinstance(self.filter, AbstractEnsembleSolver):
@@ -46,43 +50,46 @@ class EnKS(AbstractSmoother):
                 f"EnKS: lag is {self.lag}; it must be 1 or more. Without it use the filter itself."
             )
 
-    @property
-    def members(self) -> int:
-        return self.filter.members
-
     def prepare(self, background: Background) -> "EnKS":
         places = background.places
         repeated = background._replace(
             sample=np.tile(background.sample, (self.lag + 1, 1)),
             places=None if places is None else np.tile(places, (self.lag + 1, 1)),
         )
-        return replace(self, filter=self.filter.prepare(repeated))
+        return eqx.tree_at(lambda s: s.filter, self, self.filter.prepare(repeated))
 
     def init(self, ensemble: Float[Array, "state member"]) -> Any:
         """Return the first ensemble as its own past: without anomalies it is never revised."""
         mean = mean_and_anomalies(ensemble)[0]
-        return jnp.broadcast_to(mean, (self.lag + 1, *ensemble.shape))
+        past = jnp.broadcast_to(mean, (self.lag + 1, *ensemble.shape))
+        return past, self.filter.init(ensemble)
 
     def past(self, memory: Any) -> Float[Array, "time state member"]:
-        return memory
+        return memory[0]
+
+    def report(self, memory: Any) -> dict[str, Array]:
+        return self.filter.report(memory[1])
 
     def __call__(self, ensemble, observed, memory, key):
-        size = len(ensemble)
+        size, (past, found) = len(ensemble), memory
+        if isinstance(self.filter.inflation, AbstractInflation):
+            ensemble, found = self.filter.inflation(ensemble, observed, found, None)
         present_only = Observed(
             observed.values, observed.weight, lambda vector: observed.operator(vector[:size])
         )
         draw, turn = jax.random.split(key)
-        together = jnp.concatenate([ensemble, *memory[:-1]])
+        together = jnp.concatenate([ensemble, *past[:-1]])
         mean, anomalies = mean_and_anomalies(self.filter.update(together, present_only, draw))
         present = self._spread_out(mean_and_anomalies(ensemble)[1], anomalies[:size])
         anomalies = anomalies.at[:size].set(present)
         if self.filter.rotation:
             anomalies = anomalies @ random_rotation(turn, self.members)
         revised = (mean + anomalies).reshape(self.lag + 1, size, self.members)
-        return revised[0], revised
+        return revised[0], (revised, found)
 
     def _spread_out(self, before: Array, after: Array) -> Array:
         """Return the present's anomalies relaxed and inflated, as the filter alone would."""
         if not (is_neutral(self.filter.rtpp, 0.0) and is_neutral(self.filter.rtps, 0.0)):
             after = relax(before, after, rtpp=self.filter.rtpp, rtps=self.filter.rtps)
-        return self.filter.inflation * after
+        factor = self.filter.inflation
+        return after if isinstance(factor, AbstractInflation) else factor * after

@@ -5,9 +5,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from closura.core.calibrate import AbstractCalibrator, Problem
+from closura.core.calibrate import AbstractCalibrator, Measurement, Problem
 from closura.core.posterior import Gaussian
 from closura.solvers.inversion import MOVE, check_alive, check_counts
+
+WIDENING = 2.0  # of the covariance before each analysis, and of the error variance in it
 
 
 class UKI(AbstractCalibrator):
@@ -41,7 +43,9 @@ class UKI(AbstractCalibrator):
         notes = []
         for iteration in range(self.iterations):
             now = jax.random.fold_in(jax.random.fold_in(key, MOVE), iteration)
-            after, note = _iterate(problem, mean, covariance, now)
+            positions = _place(mean, covariance)
+            raw = problem.predict(positions, now)
+            after, note = _move(problem.measurement, covariance, positions, raw)
             check_alive(type(self).__name__, note["failed"], 2 * size + 1, iteration)
             notes.append(note | {"mean": mean, "covariance": covariance})
             mean, covariance = after
@@ -49,24 +53,31 @@ class UKI(AbstractCalibrator):
         return Gaussian(prior=problem.prior, mean=mean, covariance=covariance, history=history)
 
 
+def _reach(numbers: int) -> float:
+    """Return how far from the mean points lie [standard deviations]; less where they are few."""
+    return min(2.0, numbers**0.5)
+
+
 @eqx.filter_jit
-def _iterate(problem: Problem, mean: Array, covariance: Array, key: Array):
-    forecast = 2 * covariance
-    reach = min(2.0, mean.size**0.5)  # [standard deviations]; more only where numbers are few
-    axes = reach * jnp.linalg.cholesky(forecast)
-    positions = mean[:, None] + jnp.concatenate([jnp.zeros_like(axes[:, :1]), axes, -axes], axis=1)
-    raw = problem.predict(positions, key)
+def _place(mean: Array, covariance: Array) -> Float[Array, "number point"]:
+    """Return the mean, then a point either way along each column of the covariance's root."""
+    axes = _reach(mean.size) * jnp.linalg.cholesky(WIDENING * covariance)
+    return mean[:, None] + jnp.concatenate([jnp.zeros_like(axes[:, :1]), axes, -axes], axis=1)
+
+
+@eqx.filter_jit
+def _move(measurement: Measurement, covariance: Array, positions: Array, raw: Array):
     failed = ~jnp.isfinite(raw).all(axis=0)
     predictions = _repair(raw, failed)
-    departures = problem.measurement.departure(predictions)
+    departures = measurement.departure(predictions)
     note = {
         "positions": positions,
         "predictions": predictions,
         "misfit": (departures**2).sum(axis=0) / 2,
         "failed": failed.sum(),
     }
-    departures = jnp.concatenate([departures, -positions]) / jnp.sqrt(2.0)
-    return _analyse(positions, departures, reach, forecast), note
+    departures = jnp.concatenate([departures, -positions]) / WIDENING**0.5
+    return _analyse(positions, departures, _reach(len(positions)), WIDENING * covariance), note
 
 
 def _analyse(

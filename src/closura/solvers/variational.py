@@ -33,7 +33,8 @@ class FourDVar(AbstractWindowSolver):
     state is the background + B^{1/2} w and B is `scale` times a covariance that never changes. Each
     outer iteration makes the model linear along the trajectory; a step that does not lower the
     cost is halved, up to six times, then not taken. With `model_error` (weak constraint) the
-    control also holds an error of the model on arrival at each time of the window.
+    control also holds an error of the model on arrival at each time of the window; where windows
+    overlap, what one of them found is the first guess of the next.
 
     Args:
         scale: Factor on the background covariance (xB in DAPPER).
@@ -118,7 +119,8 @@ class FourDVar(AbstractWindowSolver):
     def _place(self, ensemble: Array, window: Window, control: dict[str, Array]):
         """Return the state at the beginning and the model's errors that a control stands for."""
         change = control["state"] if self.root is None else self.root @ control["state"]
-        state = ensemble + (jnp.sqrt(self.scale) * change)[:, None]
+        change = (jnp.sqrt(self.scale) * change).astype(ensemble.dtype)
+        state = ensemble + change[:, None]
         if self.model_error is None or window.errors is None:
             return state, None
         deviation = self.model_error * jnp.sqrt(window.lengths)[:, None]

@@ -1,5 +1,6 @@
 """An experiment that assimilates observations of a simulated truth, and learns from it."""
 
+import math
 from dataclasses import fields
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
 SECTIONS = ("name", "kind", "description", "seed", "precision", "truth", "coarse", "observe",
             "assimilate", "seeds", "solvers", "increments", "learners", "expect",
             "report")  # fmt: skip
+EXAMPLES = {
+    "increments": "increments: {solver: etkf, duration: 400.0}",
+    "learners": "learners: {cubic: {type: Polynomial, degree: 3}}",
+}
 TELLING = ("assimilate", "solvers", "observe")  # any of these sections shows the kind
 
 
@@ -43,22 +48,18 @@ def _tidy(document: Document, source: str) -> Document:
         found, wanted = ("learners", "increments") if learns else ("increments", "learners")
         raise ValueError(
             f"{source}: there is '{found}' and no '{wanted}'. Learners learn from increments: add "
-            f"{wanted}, e.g. {_EXAMPLES[wanted]}, or remove {found}."
+            f"{wanted}, e.g. {EXAMPLES[wanted]}, or remove {found}."
         )
     left_out = ("coarse", "learners", "increments")  # null says the same as nothing
     return {k: v for k, v in document.items() if v is not None or k not in left_out}
-
-
-_EXAMPLES = {
-    "increments": "increments: {solver: etkf, duration: 400.0}",
-    "learners": "learners: {cubic: {type: Polynomial, degree: 3}}",
-}
 
 
 def _settle(experiment: "Experiment") -> Skeleton:
     """Return the settings with lengths filled in; refuse what does not fit together."""
     settings = cast(AssimilatedExperiment, experiment.settings)
     said, every = settings.assimilate, settings.observe.every
+    if not math.isfinite(settings.observe.noise):
+        raise ValueError("observe.noise is infinite, so nothing is observed; make it finite.")
     for section in ("truth", "coarse"):
         dt = experiment.model(section).dt
         check_multiple("observe.every", every, f"the time step of {section}", dt)
@@ -156,7 +157,8 @@ def _truths(work: Work, settings: AssimilatedExperiment) -> list[Step]:
 
 def _assimilations(work: Work, learner: str | None) -> list[Step]:
     """Return the steps that assimilate with each solver, into the model with a closure or none."""
-    settings, said = work.experiment.settings, work.experiment.resolved()
+    settings = cast(AssimilatedExperiment, work.experiment.settings)
+    said = work.experiment.resolved()
     runs = tuple(f"truth/{name}" for name in ("climate", *_twins("test", settings.seeds)))
     fits = () if learner is None else tuple(fit_name(learner, i) for i in range(settings.seeds))
     found = []

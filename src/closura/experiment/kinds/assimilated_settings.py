@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from closura.data.observations import Observe
-from closura.experiment.specification import Name, Positive, Section, Skeleton, Spec
+from closura.experiment.specification import LearningSkeleton, Name, Positive, Section, Spec
 
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
@@ -48,7 +48,7 @@ class Increments(Section):
     rounds: list[dict[str, Any]] = Field([{}], min_length=1)
 
 
-class AssimilatedExperiment(Skeleton):
+class AssimilatedExperiment(LearningSkeleton):
     """A truth that is observed, and solvers that find it again, with the truth's model or another.
 
     A coarse model may be left out: then the truth's own model forecasts, a perfect twin.
@@ -62,4 +62,4 @@ class AssimilatedExperiment(Skeleton):
     increments: Increments | None = None
 
     def models(self) -> Mapping[str, Spec]:
-        return {"truth": self.truth, "coarse": self.coarse or self.truth}
+        return {"truth": self.truth, "coarse": self.truth if self.coarse is None else self.coarse}

@@ -7,17 +7,23 @@ from typing import Any, cast
 import jax
 import jax.numpy as jnp
 import numpy as np
-import xarray as xr
 
 from closura.core.calibrate import Measurement, Problem, calibrate
 from closura.core.posterior import Ensemble
 from closura.core.prior import Prior
+from closura.data.inferences import (
+    case_record,
+    measurement_record,
+    posterior_record,
+    read_dataset,
+)
 from closura.evaluation.posteriors import PRIOR, score_posteriors
 from closura.experiment.kinds.inferred_settings import InferredExperiment
 from closura.experiment.work import Work, write_dataset
 from closura.registry import build
 
 MEASURED, CASES, SCORES = "measured.nc", "cases.nc", "scores.nc"
+DRAWS_OF_A_CASE = 1000
 
 
 def settings_of(work: Work) -> InferredExperiment:
@@ -46,36 +52,35 @@ def posterior_file(name: str) -> str:
 def measure(work: Work) -> None:
     """Write what was measured, and its error: of a twin, or as the user says."""
     settings = settings_of(work)
-    measured = settings.measured
-    found: dict[str, Any] = {}
-    if measured.parameters is None:
-        values = np.asarray(measured.values, float)
-        given = measured.covariance if measured.variance is None else np.diag(measured.variance)
-        covariance = np.asarray(given, float)
+    if settings.measured.parameters is None:
+        record = _given(settings)
     else:
-        prior = prior_of(settings)
-        truth = {name: jnp.asarray(value) for name, value in measured.parameters.items()}
-        position = prior.position(truth)
-        runs = _simulate(
-            work, jnp.repeat(position[:, None], measured.repeats + 1, axis=1), "measured"
+        record = _twin(work, settings)
+    write_dataset(record, work.folder / MEASURED)
+
+
+def _given(settings: InferredExperiment) -> Any:
+    measured = settings.measured
+    error = measured.covariance if measured.variance is None else np.diag(measured.variance)
+    covariance = np.asarray(error, float) * measured.inflation**2
+    values = np.asarray(measured.values, float)
+    return measurement_record(values, covariance, prior=prior_of(settings))
+
+
+def _twin(work: Work, settings: InferredExperiment) -> Any:
+    measured, prior = settings.measured, prior_of(settings)
+    truth = {name: jnp.asarray(v) for name, v in (measured.parameters or {}).items()}
+    position = prior.position(truth)
+    runs = _simulate(work, jnp.repeat(position[:, None], measured.repeats + 1, axis=1), "measured")
+    blown = int((~np.isfinite(runs).all(axis=0)).sum())
+    if blown:
+        raise ValueError(
+            f"measured.parameters: {blown} of {runs.shape[1]} runs with the true parameters blew "
+            "up; shorten the model's dt, or choose another truth."
         )
-        alive = np.isfinite(runs).all(axis=0)
-        if not alive.all():
-            raise ValueError(
-                f"measured.parameters: {int((~alive).sum())} of {alive.size} runs with the true "
-                "parameters blew up; shorten the model's dt, or choose another truth."
-            )
-        values, covariance = runs[:, 0], np.cov(runs[:, 1:])
-        numbers = np.concatenate([np.ravel(truth[name]) for name in prior.names])
-        found["truth"] = ("parameter", numbers)
-        found["repeat"] = (("statistic", "run"), runs[:, 1:])
-    names = ("statistic", "other_statistic")
-    found |= {
-        "value": ("statistic", values),
-        "covariance": (names, np.atleast_2d(covariance) * measured.inflation**2),
-    }
-    coordinates = {"parameter": list(prior_of(settings).labels)} if "truth" in found else {}
-    write_dataset(xr.Dataset(found, coordinates), work.folder / MEASURED)
+    repeats = runs[:, 1:]
+    covariance = np.atleast_2d(np.cov(repeats)) * measured.inflation**2
+    return measurement_record(runs[:, 0], covariance, truth=truth, repeats=repeats, prior=prior)
 
 
 def simulate_cases(work: Work) -> None:
@@ -84,19 +89,12 @@ def simulate_cases(work: Work) -> None:
     prior = prior_of(settings)
     positions = prior.draw(settings.check.coverage, key=work.key("cases/truth"))
     statistics = _simulate(work, positions, "cases/run")
-    alive = np.isfinite(statistics).all(axis=0)
-    found = {
-        "position": (("parameter", "case"), np.asarray(positions)[:, alive]),
-        "statistic_value": (("statistic", "case"), statistics[:, alive]),
-    }
-    cases = xr.Dataset(found, {"parameter": list(prior.labels)}, {"failed": int((~alive).sum())})
-    write_dataset(cases, work.folder / CASES)
+    write_dataset(case_record(prior, positions, statistics), work.folder / CASES)
 
 
 def infer(work: Work, name: str) -> None:
     """Solve the problem with one calibrator; keep draws, predictions, and coverage if amortised."""
-    settings = settings_of(work)
-    problem = problem_of(work)
+    settings, problem = settings_of(work), problem_of(work)
     calibrator = build("calibrators", settings.calibrators[name], path=f"calibrators.{name}")
     began = time.perf_counter()
     posterior = calibrate(
@@ -108,43 +106,36 @@ def infer(work: Work, name: str) -> None:
         positions = posterior.members
     else:
         positions = posterior.draw(settings.check.draws, key=work.key(f"draw/{name}"))
-    found = _parameters(problem.prior, positions)
-    found |= _predictions(work, positions, name) | _path(problem.prior, posterior.history)
-    if settings.check.coverage and hasattr(posterior, "draw_each"):
-        found |= _ranks(work, posterior, name)
-    history = posterior.history
-    about = {
-        "seconds": seconds,
-        "simulations": int(np.size(history["positions"]) // problem.prior.size)
-        if "positions" in history
-        else -1,
-        "failed": int(np.sum(history.get("failed", 0))),
-    }
-    labels = {"parameter": list(problem.prior.labels)}
-    write_dataset(xr.Dataset(found, labels, about), work.folder / posterior_file(name))
+    amortised = settings.check.coverage and hasattr(posterior, "draw_each")
+    record = posterior_record(
+        problem.prior,
+        positions,
+        predicted=_predictions(work, positions, name),
+        ranks=_ranks(work, posterior, name) if amortised else None,
+        history=posterior.history,
+        seconds=seconds,
+    )
+    write_dataset(record, work.folder / posterior_file(name))
 
 
 def score(work: Work) -> None:
     """Score every posterior, and the prior, against the truth and the measurement."""
     settings = settings_of(work)
     prior = prior_of(settings)
-    key = work.key("prior")
-    drawn = prior.draw(settings.check.draws, key=key)
-    beforehand = xr.Dataset(_parameters(prior, drawn), {"parameter": list(prior.labels)})
-    posteriors = {PRIOR: beforehand}
+    drawn = prior.draw(settings.check.draws, key=work.key("prior"))
+    posteriors = {PRIOR: posterior_record(prior, drawn)}
     for name in settings.calibrators:
-        with xr.open_dataset(work.folder / posterior_file(name)) as found:
-            posteriors[name] = found.load()
-    with xr.open_dataset(work.folder / MEASURED) as measured:
-        scores = score_posteriors(posteriors, measured.load(), level=settings.check.level)
+        posteriors[name] = read_dataset(work.folder / posterior_file(name))
+    measured = read_dataset(work.folder / MEASURED)
+    scores = score_posteriors(posteriors, measured, level=settings.check.level)
     write_dataset(scores, work.folder / SCORES)
 
 
 def problem_of(work: Work) -> Problem:
     """Return the problem that the calibrators solve, with what was measured."""
     settings = settings_of(work)
-    with xr.open_dataset(work.folder / MEASURED) as found:
-        measured = Measurement(found["value"].values, found["covariance"].values)
+    found = read_dataset(work.folder / MEASURED)
+    measured = Measurement(found["value"].values, found["covariance"].values)
     return Problem(prior_of(settings), simulator_of(settings), measured, settings.batch)
 
 
@@ -160,36 +151,18 @@ def _simulate(work: Work, positions: Any, stream: str) -> np.ndarray:
     return np.asarray(problem.predict(positions, work.key(stream)))
 
 
-def _parameters(prior: Prior, positions: Any) -> dict[str, Any]:
-    """Return draws by label, (parameter, draw)."""
-    spread = prior.spread_out(positions)
-    rows = [np.reshape(spread[name], (-1, positions.shape[-1])) for name in prior.names]
-    return {"draw": (("parameter", "number"), np.concatenate(rows))}
-
-
-def _predictions(work: Work, positions: Any, name: str) -> dict[str, Any]:
-    """Return statistics of runs with parameters drawn from the posterior."""
+def _predictions(work: Work, positions: Any, name: str) -> np.ndarray | None:
+    """Return statistics of runs with parameters drawn from the posterior, (statistic, run)."""
     count = min(settings_of(work).check.predictive, positions.shape[-1])
     if count == 0:
-        return {}
+        return None
     places = np.linspace(0, positions.shape[-1] - 1, count).astype(int)
-    runs = _simulate(work, jnp.asarray(positions)[:, places], f"predict/{name}")
-    return {"predicted": (("statistic", "run"), runs)}
+    return _simulate(work, jnp.asarray(positions)[:, places], f"predict/{name}")
 
 
-def _path(prior: Prior, history: Any) -> dict[str, Any]:
-    """Return what an iterative calibrator went through: members by iteration."""
-    positions = np.asarray(history.get("positions", ()))
-    if positions.ndim != 3:
-        return {}
-    each = [_parameters(prior, jnp.asarray(p))["draw"][1] for p in positions]
-    return {"member": (("iteration", "parameter", "of_ensemble"), np.stack(each))}
-
-
-def _ranks(work: Work, posterior: Any, name: str) -> dict[str, Any]:
-    """Return how many draws lie below each truth drawn from the prior, as a share."""
-    with xr.open_dataset(work.folder / CASES) as cases:
-        truths, values = cases["position"].values, jnp.asarray(cases["statistic_value"].values)
-    draws = posterior.draw_each(values, 1000, key=work.key(f"coverage/{name}"))
-    ranks = (np.asarray(draws) < truths[:, None]).mean(axis=1)
-    return {"rank": (("parameter", "case"), ranks)}
+def _ranks(work: Work, posterior: Any, name: str) -> np.ndarray:
+    """Return the share of draws below each truth drawn from the prior, (parameter, case)."""
+    cases = read_dataset(work.folder / CASES)
+    truths, values = cases["position"].values, jnp.asarray(cases["statistic_value"].values)
+    draws = posterior.draw_each(values, DRAWS_OF_A_CASE, key=work.key(f"coverage/{name}"))
+    return (np.asarray(draws) < truths[:, None]).mean(axis=1)

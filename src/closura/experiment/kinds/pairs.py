@@ -2,14 +2,14 @@
 
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import jax
 
 from closura.core.progress import listen
 from closura.data.closures import save_closure
 from closura.data.store import write_json
-from closura.experiment.specification import Skeleton
+from closura.experiment.specification import LearningSkeleton, Skeleton
 from closura.experiment.steps import Step
 from closura.experiment.vocabulary import OFFLINE_FILE, Vocabulary
 from closura.experiment.work import Work, closure_folder, plain, write_dataset
@@ -42,7 +42,7 @@ OFFLINE_SCORES = (
 
 def vocabulary_of(settings: Skeleton) -> Vocabulary:
     """Return what can be asked for: scores of every learner, of no closure, of the floor."""
-    learners = tuple(settings.learners)
+    learners = tuple(settings.recipes())
     scores = {"scores.nc": ONLINE_SCORES, OFFLINE_FILE: OFFLINE_SCORES}
     return Vocabulary(learners, (*learners, *NOT_LEARNED), scores)
 
@@ -50,10 +50,11 @@ def vocabulary_of(settings: Skeleton) -> Vocabulary:
 def fits(work: Work, pairs: str) -> list[Step]:
     """Return the step that fits each learner from each seed; `pairs` is the step that it needs."""
     experiment = work.experiment
+    seeds = cast(LearningSkeleton, experiment.settings).seeds
     said = experiment.resolved()
     found = []
     for name in experiment.learners:
-        for seed in range(experiment.settings.seeds):
+        for seed in range(seeds):
             part = {"learner": said["learners"][name], "seed": [said["seed"], seed]}
             needs = (pairs, *(fit_name(other, seed) for other in experiment.needs[name]))
             outputs = closure_files(name, seed)
@@ -115,7 +116,7 @@ def score_on_pairs(work: Work) -> None:
     curve = getattr(settings, "learning_curve", None)
     if curve is not None:
         curves = learning_curve(
-            {name: work.learner(name, 0) for name in work.experiment.settings.learners},
+            {name: work.learner(name, 0) for name in work.experiment.settings.recipes()},
             work.pairs(TRAINING),
             held_out=test,
             sizes=curve.sizes,

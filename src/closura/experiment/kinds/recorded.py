@@ -16,7 +16,7 @@ from closura.experiment.kinds.pairs import (
     score_on_pairs,
     vocabulary_of,
 )
-from closura.experiment.specification import Name, Section, Skeleton, Spec
+from closura.experiment.specification import LearningSkeleton, Name, Section, Skeleton, Spec
 from closura.experiment.steps import Step, hash_of, some
 from closura.experiment.work import Work
 from closura.registry import nearest
@@ -69,7 +69,7 @@ class OfflineEvaluation(Section):
     learning_curve: LearningCurve | None = LearningCurve()
 
 
-class RecordedExperiment(Skeleton):
+class RecordedExperiment(LearningSkeleton):
     """The user's own files of inputs and targets, with no model."""
 
     learners: dict[Name, Spec] = Field(min_length=1)

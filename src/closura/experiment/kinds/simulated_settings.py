@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from closura.experiment.specification import Name, Positive, Section, Skeleton, Spec
+from closura.experiment.specification import LearningSkeleton, Name, Positive, Section, Spec
 
 
 class Simulated(Section):
@@ -57,7 +57,7 @@ class Coupling(Section):
     every: Annotated[int, Field(ge=1)] = 1
 
 
-class SimulatedExperiment(Skeleton):
+class SimulatedExperiment(LearningSkeleton):
     """A truth that is simulated, and a coarse model that is to be corrected."""
 
     learners: dict[Name, Spec] = Field(min_length=1)

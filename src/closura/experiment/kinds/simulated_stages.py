@@ -147,7 +147,7 @@ def _diagnose(work: Work, run: Any, name: str) -> None:
 
 def _replicates(work: Work) -> dict[str, list[Any]]:
     """Return the hybrids of the other seeds, by learner, where the seed made a difference."""
-    seeds = range(1, work.experiment.settings.seeds)
+    seeds = range(1, _settings(work).seeds)
     first = work.closures()
     found: dict[str, list[Any]] = {name: [] for name in first}
     for seed in seeds:

@@ -27,8 +27,7 @@ def draw_corner(material: Material) -> Drawn:
     lower, upper = posteriors.prior_range()
     size = max(2.0, min(2.6, 10.0 / len(names)))
     figure, axes = begin(len(names), len(names), width=10.0, height=size * len(names))
-    for row, column in np.ndindex(len(names), len(names)):
-        panel: Axes = axes[row, column]
+    for (row, column), panel in np.ndenumerate(axes):
         if column > row:
             panel.set_axis_off()
             continue

@@ -53,7 +53,10 @@ def draw_training(material: Material) -> Drawn:
         ],
         loc="outside upper left", ncols=2,
     )  # fmt: skip
-    caption = "One line a seed; the dot marks the epoch that was kept, the least held-out loss."
+    records = [r for role in found for h in material.run.histories[role.name] for r in h]
+    rounds = any(isinstance(r, Mapping) and r.get("round", 1) > 1 for r in records)
+    lines = "One line a seed and round" if rounds else "One line a seed"
+    caption = f"{lines}; the dot marks the epoch that was kept, the least held-out loss."
     return finish(figure, CURVES, CURVES_TITLE, caption)
 
 
