@@ -70,11 +70,10 @@ def assimilate(
     solver = solver.prepare(background_of(model, observations, sample))
     keys = member_keys(jax.random.fold_in(key, MEMBERS), solver.members)
     begin = _first_states(model, solver, states, initial, jax.random.fold_in(key, START))
-    present = None if inputs is None else inputs.at(0)
-    snapshot = start_members(model, keys, states=begin, inputs=present)
+    start = start_members(model, keys, states=begin, inputs=inputs and inputs.at(0))
     _check_smooth(model, observations, solver, sample)
     cycles, _ = run_cycles(
-        model, snapshot, observations, solver, keys=keys, inputs=inputs,
+        model, start, observations, solver, keys=keys, inputs=inputs,
         key=jax.random.fold_in(key, SOLVER), keep_members=keep_members,
     )  # fmt: skip
     found = _as_dataset(model, observations, cycles, solver)
