@@ -1,5 +1,6 @@
 """The benchmark compares programs that compute the same."""
 
+import importlib.util
 from pathlib import Path
 
 import pytest
@@ -31,3 +32,17 @@ def test_the_quick_mode_prints_every_implementation(truth, capsys):
     assert QUICK["truth"]["ensembles"] == (3,)
     for name in ("numba, one thread", "NumPy", "closura"):
         assert f"| 3 | {name} |" in printed
+
+
+def test_filters_are_timed_without_dapper_and_say_so(monkeypatch, capsys):
+    monkeypatch.syspath_prepend(str(ROOT))
+    from benchmarks import assimilation
+
+    if importlib.util.find_spec("dapper") is not None:
+        pytest.skip("DAPPER is importable here")
+    assert assimilation.start_peer(None) is None
+    assert "DAPPER is left out" in capsys.readouterr().out
+    monkeypatch.setattr(assimilation, "LABELS", {"ETKF": "ETKF"})
+    assimilation.measure_filters(None, cycles=8, repeats=2)
+    printed = capsys.readouterr().out
+    assert "| ETKF | closura |" in printed and "goal" not in printed

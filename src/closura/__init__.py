@@ -66,6 +66,7 @@ _HOME = {
     "data.simulate": ("simulate",),
     "data.diagnose": ("diagnose",),
     "data.pairs": ("load_pairs", "read_pairs", "save_pairs"),
+    "data.sweep": ("sweep",),
     "data.store": ("open_run",),
     "data.closures": ("load_closure", "save_closure"),
     "evaluation.compare": ("evaluate",),

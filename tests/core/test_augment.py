@@ -126,3 +126,15 @@ def test_a_filter_finds_the_forcing(truth, twin, prior):
     assert abs(float(forcing.mean()) - 9.0) < 0.15
     assert found.analysis_rmse[300:].mean() < 0.4  # over X alone
     assert found.analysis_F.dims == ("time",)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:ETKF diverged")  # too short a run to find the truth
+def test_a_sweep_scores_the_state_as_assimilate_does(truth, twin):
+    unknown = cl.augment(cl.Lorenz96(K=12, F=7.0, dt=0.05), F=(7.0, 1.0))
+    part, key = twin.between(0.0, 1.5), jax.random.key(3)
+    solver = cl.ETKF(members=8)
+    swept = cl.sweep(unknown, part, solver, grid={"inflation": [1.1]}, truth=truth, key=key)
+    one = cl.ETKF(members=8, inflation=1.1)
+    found = cl.assimilate(unknown, part, one, truth=truth, key=jax.random.fold_in(key, 0))
+    np.testing.assert_allclose(swept.analysis_rmse.item(), found.analysis_rmse.mean(), rtol=1e-9)

@@ -96,7 +96,7 @@ def test_the_same_shapes_compile_once(truth, twin):
     assert 0 < first == run(twin.values + 0.1)
 
 
-@pytest.mark.parametrize("inner", [None, 8])
+@pytest.mark.parametrize("inner", [None, pytest.param(8, marks=pytest.mark.slow)])
 def test_the_gradient_through_all_windows_agrees_with_differences(inner, twin):
     steps = np.array([1, 2, 4, 7])
     seen = Observations(twin.values[:4], twin.variance, steps * 0.05, lambda fields: fields.X)

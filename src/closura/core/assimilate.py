@@ -5,6 +5,7 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jaxtyping import Array
 
@@ -73,11 +74,15 @@ def _run_times(
 ) -> tuple[Cycles, Snapshot]:
     """Assimilate observations time by time."""
     steps = observations.steps(model.dt)
-    gaps = jnp.diff(jnp.asarray(steps, jnp.int32), prepend=0)
+    gaps = np.diff(steps, prepend=0).astype(np.int32)
     regular = int(gaps[0]) if bool((gaps == gaps[0]).all()) else None
     dtype = jax.tree.leaves(model.fields(snapshot.state))[0].dtype
     variance = jnp.broadcast_to(observations.variance, observations.sizes)
-    rows = (jnp.asarray(observations.values, dtype), jnp.asarray(variance, dtype), gaps)
+    rows = (
+        jnp.asarray(observations.values, dtype),
+        jnp.asarray(variance, dtype),
+        jnp.asarray(gaps),
+    )
     return _run(
         model, solver, observations.operator, snapshot, rows, inputs, keys, key, regular, keep
     )

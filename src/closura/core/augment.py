@@ -68,6 +68,11 @@ class Augmented(AbstractModel):
         return (*self.model.variables, *(self._describe(one) for one in self.unknown))
 
     @property
+    def size_of_parameters(self) -> int:
+        """How many numbers the unknown parameters are."""
+        return sum(int(np.prod(one.shape)) for one in self.unknown)
+
+    @property
     def time_units(self) -> str:
         return self.model.time_units
 

@@ -9,6 +9,7 @@ from jax import lax
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Bool, Float, Int
 
+from closura.core.batch import any_in_batch
 from closura.core.model import AbstractModel, Snapshot
 
 Unravel = Callable[[Array], Any]
@@ -77,7 +78,7 @@ def replace_members(
         wanted = jnp.where(alive, 0.0, drawn - vectors[:, source])
         return add_vectors(model, copied, unravel, wanted)
 
-    return lax.cond(some_dead(alive), renew, lambda snapshot: snapshot, snapshot)
+    return lax.cond(any_in_batch(some_dead(alive)), renew, lambda snapshot: snapshot, snapshot)
 
 
 def some_dead(alive: Bool[Array, "member"]) -> Bool[Array, ""]:

@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import equinox as eqx
 import jax
@@ -204,6 +204,9 @@ class AbstractSolver(eqx.Module):
     """
 
     members: eqx.AbstractVar[int]
+    # Static settings that `prepare` alone reads, so that prepared solvers may share one program
+    # although these differ; its arrays may then be filled up with zeros.
+    spent: ClassVar[tuple[str, ...]] = ()
 
     @property
     def propagates(self) -> bool:

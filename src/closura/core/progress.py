@@ -14,7 +14,8 @@ def report(event: str, **values: Any) -> None:
     """Tell every listener of this context about an event; does nothing where nobody listens.
 
     Events in use: ``"simulate"`` (done, total [time units], range), ``"train"`` (epoch, epochs,
-    loss, validation), ``"fit"`` (learner), ``"stage"`` (name, state), ``"evaluate"`` (model, what).
+    loss, validation), ``"fit"`` (learner), ``"stage"`` (name, state), ``"evaluate"`` (model, what),
+    ``"sweep"`` (done, total [assimilations]).
     """
     for listener in _LISTENERS.get():
         listener(event, values)

@@ -13,7 +13,7 @@ from jaxtyping import Array
 from closura.core.assimilate import run_cycles
 from closura.core.augment import Augmented, AugmentedState
 from closura.core.cycles import Cycles
-from closura.core.model import AbstractModel
+from closura.core.model import AbstractModel, Snapshot
 from closura.core.problem import AbstractSolver, Observations
 from closura.core.rollout import member_keys, rollout, start_members
 from closura.core.windows import AbstractWindowSolver
@@ -64,13 +64,11 @@ def assimilate(
     Raises:
         ValueError: Times, shapes or names do not fit; or every member is dead (`DeadEnsemble`).
     """
-    sample, states = _climate(model, truth if climatology is None else climatology, key)
-    climate = _unravel(model)(jnp.asarray(sample.mean(axis=1)))
+    sample, states = climate_of(model, truth if climatology is None else climatology, key)
+    climate = unraveller(model)(jnp.asarray(sample.mean(axis=1)))
     check_observations(model, observations, climate, truth)
     solver = solver.prepare(background_of(model, observations, sample))
-    keys = member_keys(jax.random.fold_in(key, MEMBERS), solver.members)
-    begin = _first_states(model, solver, states, initial, jax.random.fold_in(key, START))
-    start = start_members(model, keys, states=begin, inputs=inputs and inputs.at(0))
+    start, keys = start_run(model, solver, states, initial=initial, inputs=inputs, key=key)
     _check_smooth(model, observations, solver, sample)
     cycles, _ = run_cycles(
         model, start, observations, solver, keys=keys, inputs=inputs,
@@ -80,6 +78,16 @@ def assimilate(
     if truth is not None:
         found = score(model, found, truth, **_means(cycles))
     return judge(found, model, observations, climate)
+
+
+def start_run(
+    model: AbstractModel, solver: AbstractSolver, states: Any, *, initial: Any, inputs: Any, key
+) -> tuple[Snapshot, Array]:
+    """Return the ensemble at step 0 and the keys of its members."""
+    keys = member_keys(jax.random.fold_in(key, MEMBERS), solver.members)
+    begin = _first_states(model, solver, states, initial, jax.random.fold_in(key, START))
+    present = None if inputs is None else inputs.at(0)
+    return start_members(model, keys, states=begin, inputs=present), keys
 
 
 def _means(cycles: Cycles) -> dict[str, Array]:
@@ -92,13 +100,13 @@ def _fields_template(model: AbstractModel) -> Any:
     return eqx.filter_eval_shape(lambda k: model.fields(model.initial_state(k)), jax.random.key(0))
 
 
-def _unravel(model: AbstractModel):
+def unraveller(model: AbstractModel):
     """Return what turns one vector into fields."""
     zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), _fields_template(model))
     return ravel_pytree(zeros)[1]
 
 
-def _climate(model: AbstractModel, run: xr.Dataset | None, key: Array) -> tuple[np.ndarray, Any]:
+def climate_of(model: AbstractModel, run: xr.Dataset | None, key: Array) -> tuple[np.ndarray, Any]:
     """Return instants of the climate as vectors (state, instant), and as States if they are."""
     if run is None:
         keys = member_keys(jax.random.fold_in(key, FREE), FREE_MEMBERS)
@@ -111,7 +119,7 @@ def _climate(model: AbstractModel, run: xr.Dataset | None, key: Array) -> tuple[
         states = jax.tree.map(_times_and_members_last, states)
         return np.asarray(_vectors(jax.vmap(model.fields, -1, -1)(states))), states
     if isinstance(model, Augmented):
-        return _with_parameters(model, *_climate(model.model, run, key), key)
+        return _with_parameters(model, *climate_of(model.model, run, key), key)
     names = [variable.name for variable in model.variables]
     run = single(run)
     template = from_dataset(model, run, time=-1)
@@ -182,7 +190,7 @@ def _check_smooth(model: AbstractModel, observations: Observations, solver, samp
     if not (isinstance(solver, AbstractWindowSolver) and solver.differentiates):
         return
     owner = type(solver).__name__
-    unravel = _unravel(model)
+    unravel = unraveller(model)
     states = jnp.asarray(sample[:, :DERIVATIVES_TRIED])
     line = jax.random.normal(jax.random.key(0), states.shape, states.dtype)
 
@@ -243,7 +251,7 @@ def _as_dataset(model, observations: Observations, cycles: Cycles, solver) -> xr
 
 def _by_variable(model: AbstractModel, kinds: dict[str, Array]) -> dict[str, tuple]:
     """Return vectors (time, state) or (member, time, state) as arrays of each variable."""
-    unravel = _unravel(model)
+    unravel = unraveller(model)
     arrays: dict[str, tuple] = {}
     for kind, vectors in kinds.items():
         shape, dims = vectors.shape[:-1], ("member", "time")[2 - (vectors.ndim - 1) :]

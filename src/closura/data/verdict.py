@@ -34,9 +34,7 @@ def score(model: AbstractModel, found: xr.Dataset, truth: xr.Dataset, **means: A
     Raises:
         ValueError: The truth is not saved at one of the times.
     """
-    held = instants_of(truth, found["time"].values, float(model.dt))
-    wanted = [held[v.name].transpose("time", ...).values for v in _scored(model)]
-    exact = np.concatenate([w.reshape(len(w), -1) for w in wanted], axis=1)
+    exact = states_at(model, truth, found["time"].values)
     about = {"long_name": "root mean square error over all variables"}
     for kind, vectors in means.items():
         known = np.asarray(vectors)[:, : exact.shape[1]]
@@ -44,6 +42,17 @@ def score(model: AbstractModel, found: xr.Dataset, truth: xr.Dataset, **means: A
         found[f"{kind}_rmse"] = ("time", error, about)
     limit = np.sqrt(np.mean((exact - exact.mean(axis=0)) ** 2))
     return found.assign_attrs(climate_rmse=float(limit))
+
+
+def states_at(model: AbstractModel, truth: xr.Dataset, times: np.ndarray) -> np.ndarray:
+    """Return a truth as vectors (time, state), which lack estimated parameters.
+
+    Raises:
+        ValueError: It is not saved at one of the times.
+    """
+    held = instants_of(truth, times, float(model.dt))
+    wanted = [held[v.name].transpose("time", ...).values for v in _scored(model)]
+    return np.concatenate([w.reshape(len(w), -1) for w in wanted], axis=1)
 
 
 def instants_of(truth: xr.Dataset, times: np.ndarray, dt: float) -> xr.Dataset:
@@ -84,13 +93,9 @@ def judge(
         observations: What was assimilated.
         climate: Fields of the climate's mean.
     """
-    size = found.sizes["time"]
-    stretches = {"second half": size // 2}
-    if size >= MANY:
-        stretches["last tenth"] = size - size // 10
     complaints = (
-        _complaint(found, model, observations, climate, slice(first, None), when)
-        for when, first in stretches.items()
+        _complaint(found, model, observations, climate, times, when)
+        for when, times in stretches_of(found.sizes["time"]).items()
     )
     lines = [line for line in complaints if line][:1]
     diverged = bool(lines)
@@ -115,6 +120,28 @@ def _scored(model: AbstractModel) -> tuple[Variable, ...]:
     return model.model.variables if isinstance(model, Augmented) else model.variables
 
 
+def stretches_of(times: int) -> dict[str, slice]:
+    """Return the parts of a run that are judged, each by itself."""
+    found = {"second half": slice(times // 2, None)}
+    return found | {"last tenth": slice(times - times // 10, None)} if times >= MANY else found
+
+
+def has_diverged(
+    error: np.ndarray, expected: float, limit: float, *, members: int
+) -> tuple[bool, float]:
+    """Return the verdict on a stretch of a series of errors, and their root mean square.
+
+    Args:
+        error: One number a time; NaN where there is none.
+        expected: What the spread of the members leads one to expect.
+        limit: Error of the climate.
+        members: Size of the ensemble; a single state expects nothing, and may do as the climate.
+    """
+    reached = float(np.sqrt(np.nanmean(error**2))) if np.isfinite(error).any() else np.inf
+    unaware = members > 1 and reached > UNAWARE * expected
+    return bool(unaware or not reached < limit * (1.0 if members > 1 else NO_BETTER)), reached
+
+
 def _complaint(found, model, observations, climate, times: slice, when: str) -> str | None:
     """Return why the filter has lost the truth in a stretch of the run; None if it has not."""
     if "analysis_rmse" in found:
@@ -129,10 +156,8 @@ def _complaint(found, model, observations, climate, times: slice, when: str) -> 
     sound = all(
         np.isfinite(found[name_of(model, "analysis", v.name)].values).all() for v in model.variables
     )
-    reached = float(np.sqrt(np.nanmean(error**2))) if np.isfinite(error).any() else np.inf
-    several = found.attrs["members"] > 1
-    unaware = several and reached > UNAWARE * expected
-    if sound and not unaware and reached < limit * (1.0 if several else NO_BETTER):
+    lost, reached = has_diverged(error, float(expected), limit, members=found.attrs["members"])
+    if sound and not lost:
         return None
     return (
         f"{found.attrs['solver']} diverged: in the {when} of the run the {what} is "

@@ -103,6 +103,9 @@ def _seen(event: str, values: dict[str, Any], elapsed: float) -> tuple[float, fl
         text += "" if loss is None else f", loss {float(loss):.3g}"
         text += "" if validation is None else f", held out {float(validation):.3g}"
         return float(values["epoch"]), float(values["epochs"]), text
+    if event == "sweep":
+        done, total = float(values["done"]), float(values["total"])
+        return done, total, f"{values['done']} of {values['total']} assimilations"
     if event == "evaluate":
         return 0.0, 0.0, f"{values.get('model', '')}: {values.get('what', '')}"
     return 0.0, 0.0, ""

@@ -1,7 +1,7 @@
 """The local ensemble transform Kalman filter: every point has an analysis of its own."""
 
 from dataclasses import replace
-from typing import Literal
+from typing import ClassVar, Literal
 
 import equinox as eqx
 from jaxtyping import Array
@@ -42,6 +42,7 @@ class LETKF(AbstractEnsembleSolver):
     rtps: float | Array = 0.0
     rotation: bool = eqx.field(static=True, default=False)
     local: Local | None = None
+    spent: ClassVar[tuple[str, ...]] = ("radius", "convention")
 
     def __check_init__(self):
         check_radius("LETKF", self.radius, self.convention, "ETKF")
