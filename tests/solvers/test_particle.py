@@ -57,6 +57,21 @@ def test_the_weighted_mean_is_the_posterior_of_a_linear_problem(key):
     assert abs(float((after[0] - mean) ** 2 @ weights) - 0.8) < 0.03
 
 
+def test_mean_and_spread_are_those_before_members_are_drawn_anew(particles, key):
+    values, weight = [0.3, -0.2], [2.0, 0.5]
+    solver = ParticleFilter(5, threshold=1.0)
+    after, memory = solver(particles, seeing(values, weight), solver.init(particles), key)
+    mean, spread = solver.moments(after, memory)
+    departure = (np.array(values)[:, None] - particles[:2]) * np.array(weight)[:, None]
+    likelihood = np.exp(-0.5 * (departure**2).sum(axis=0))
+    weights = likelihood / likelihood.sum()
+    wanted = np.average(particles, axis=1, weights=weights)
+    variance = np.average((particles - wanted[:, None]) ** 2, axis=1, weights=weights)
+    np.testing.assert_allclose(mean, wanted, rtol=1e-12)
+    np.testing.assert_allclose(spread, np.sqrt(variance / (1 - (weights**2).sum())), rtol=1e-12)
+    assert np.abs(after @ solver.weights(memory) - mean).max() > 0.01  # the draw has moved it
+
+
 def test_the_optimal_filter_without_spread_is_the_bootstrap_filter(particles, key):
     observed = seeing([0.3, -0.2], [2.0, 0.5])
     wide = OptimalParticleFilter(5, spread=0.0, threshold=1e-6)

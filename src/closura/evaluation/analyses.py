@@ -58,9 +58,9 @@ def score_analyses(
 
     - ``analysis_rmse``, ``forecast_rmse``, ``analysis_spread``, ``forecast_spread``, with
       ``..._lower`` and ``..._upper``, and each twin's as ``..._seeds``.
-    - ``analysis_rmse_median``, ``forecast_rmse_median``: over twins, where those in which the filter
-      diverged count as infinitely bad: for filters that are lost now and then. NaN where half of
-      them were. Say ``diverged_share`` with it.
+    - ``analysis_rmse_median``, ``forecast_rmse_median``: over twins, of which those in which the
+      filter diverged count as infinitely bad: for filters that are lost now and then. NaN where
+      half of them were. Say ``diverged_share`` with it.
     - ``innovation_ratio``: root mean square of the innovations over what spread and observation
       error lead one to expect; 1 for an ensemble that knows its error.
     - ``diverged`` (0 or 1), ``diverged_share`` of the twins, ``replaced`` members.
