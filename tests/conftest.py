@@ -6,6 +6,7 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["MPLBACKEND"] = "Agg"
 
+import resource
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +17,8 @@ import pytest
 
 CACHE = Path(os.environ.get("CLOSURA_CACHE") or pooch.os_cache("closura")) / "jax"
 
+MOST_KIBIBYTES = 2_000_000  # peak of this process from which on modules clean up after themselves
+
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_compilation_cache_dir", str(CACHE))
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
@@ -23,6 +26,14 @@ jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 # From here on every annotated shape and type of the package is checked at each call.
 jaxtyping.install_import_hook("closura", "beartype.beartype")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _compiled_code_stays_bounded():
+    """Let go of compiled programs after a module that left many: they fill the memory."""
+    yield
+    if resource.getrusage(resource.RUSAGE_SELF).ru_maxrss > MOST_KIBIBYTES:
+        jax.clear_caches()
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ __version__ = "0.1.0"
 _HOME = {
     "core.variable": ("Variable",),
     "core.model": ("AbstractModel", "AbstractODE", "Snapshot"),
+    "core.augment": ("augment",),
     "core.closure": ("AbstractClosure", "AbstractMemorylessClosure", "Sum", "Zero"),
     "core.calibrate": (
         "AbstractCalibrator",
@@ -44,6 +45,8 @@ _HOME = {
     "solvers.ensemble": ("ETKF", "DEnKF", "EnKF", "SerialEnSRF"),
     "solvers.finite_size": ("EnKFN",),
     "solvers.iterative": ("IEnKS",),
+    "solvers.letkf": ("LETKF",),
+    "solvers.particle": ("OptimalParticleFilter", "ParticleFilter"),
     "solvers.kalman_inversion": ("EKI", "ETKI"),
     "solvers.smoothers": ("EnKS",),
     "solvers.variational": ("FourDVar",),
@@ -54,7 +57,6 @@ _HOME = {
     "solvers.unscented": ("UKI",),
     "solvers.hybrid": ("HybridEnKF",),
     "solvers.inflation": ("AbstractInflation", "AdaptiveInflation"),
-    "solvers.letkf": ("LETKF",),
     "solvers.local_enkf": ("LocalEnKF",),
     "solvers.local_serial": ("LocalSerialEnSRF",),
     "data.assimilate": ("assimilate",),

@@ -63,6 +63,18 @@ def test_a_filter_that_diverged_in_one_twin_has_no_score_at_all(scores):
     assert json.loads(scores.attrs["warnings"]) == ["lost, twin 1: it diverged."]
 
 
+def test_the_median_over_twins_counts_lost_ones_as_infinitely_bad():
+    errors = {"seldom": (0.2, 0.5, 9.0), "often": (0.2, 0.1, 9.0, 0.1)}
+    failed = {"seldom": (2,), "often": (1, 3)}  # the second filter's small errors are luck
+    found = {}
+    for name, each in errors.items():
+        twins = [course(e, diverged=i in failed[name]) for i, e in enumerate(each)]
+        one = score_analyses({(name, "no closure"): gather_twins(twins)}, skip=1.0)
+        found[name] = float(one["analysis_rmse_median"].squeeze())
+    assert found["seldom"] == pytest.approx(0.5)
+    assert np.isnan(found["often"])
+
+
 def test_limits_stand_beside_the_scores(scores):
     assert float(scores["climatology_rmse"]) == pytest.approx(5.0)
     assert float(scores["observation_error"]) == pytest.approx(0.3)

@@ -109,13 +109,13 @@ def _run(
         observed = Observed.at_one_time(values, variance, observe)
         before = solver.weights(memory)
         analysis, memory = solver(forecast, observed, memory, jax.random.fold_in(now, ANALYSIS))
-        after = solver.weights(memory)
+        mean, spread = solver.moments(analysis, memory)
         snapshot = add_vectors(model, snapshot, unravel, analysis - forecast)
         return (snapshot, memory), Cycles(
             mean_of(forecast, before),
-            mean_of(analysis, after),
+            mean,
             spread_of(forecast, before),
-            spread_of(analysis, after),
+            spread,
             values - mean_of(observed.predict(forecast), before),
             count_dead(alive),
             (forecast, analysis) if keep else None,

@@ -108,15 +108,15 @@ class Coupled(AbstractModel):
 
     def start(self, state: Any, key: Array | None = None, inputs: Any = None) -> Snapshot:
         fields = self.fields(state)
-        key = fold(key, START)
+        own = fold(key, START)
         memories = tuple(
-            _start_term(term, fields, inputs, fold(key, index))
+            _start_term(term, fields, inputs, fold(own, index))
             for index, term in enumerate(self.terms)
         )
         if not self._forces_tendency():
             begun = self.model.start(state, key, inputs)
             return Snapshot(state, begun.step, CoupledMemory(begun.memory, memories))
-        forced = self._forced(inputs, memories, key)
+        forced = self._forced(inputs, memories, own)
         memory = self.model.stepper.start(forced, state, self.dt)  # type: ignore[attr-defined]
         return Snapshot(state, jnp.asarray(0, jnp.int32), CoupledMemory(memory, memories))
 

@@ -28,7 +28,24 @@ def with_parameters(model: AbstractModel, parameters: Mapping[str, Array]) -> Ab
     return model
 
 
+def parameter_of(model: AbstractModel, name: str) -> Any:
+    """Return the number or array that a name stands for; see `with_parameters`.
+
+    Raises:
+        ValueError: Nothing, or more than one thing, has that name.
+    """
+    place, setting = _find(model, name)
+    return getattr(_owners(model)[place], setting)
+
+
 def _replace(model: AbstractModel, name: str, value: Array) -> AbstractModel:
+    place, setting = _find(model, name)
+    _check_shape(_owners(model)[place], setting, value)
+    return eqx.tree_at(lambda whole: getattr(_owners(whole)[place], setting), model, value)
+
+
+def _find(model: AbstractModel, name: str) -> tuple[int, str]:
+    """Return which owner a name means, and the setting of it."""
     owner_name, _, setting = name.rpartition(".")
     owners = {
         place: owner
@@ -37,9 +54,8 @@ def _replace(model: AbstractModel, name: str, value: Array) -> AbstractModel:
     }
     if len(owners) != 1:
         raise ValueError(_why_not(model, name, list(owners.values())))
-    ((place, owner),) = owners.items()
-    _check_shape(owner, setting, value)
-    return eqx.tree_at(lambda whole: getattr(_owners(whole)[place], setting), model, value)
+    (place,) = owners
+    return place, setting
 
 
 def _owners(model: AbstractModel) -> list[Any]:

@@ -10,6 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from closura.core.members import mean_of, spread_of
+
 
 class Observations(eqx.Module):
     """Values with times, an operator and error variances: all that a solver needs of a network.
@@ -228,6 +230,17 @@ class AbstractSolver(eqx.Module):
     def weights(self, memory: Any) -> Float[Array, "member"] | None:
         """Return what each member counts for, adding up to 1; None where they count alike."""
         return None
+
+    def moments(
+        self, analysis: Float[Array, "state member"], memory: Any
+    ) -> tuple[Float[Array, "state"], Float[Array, "state"]]:
+        """Return mean and spread of an analysis; of its members with their weights, unless better.
+
+        A solver that draws new members after it has weighed the old ones knows both without the
+        noise of the draw; write this for it.
+        """
+        weights = self.weights(memory)
+        return mean_of(analysis, weights), spread_of(analysis, weights)
 
     def report(self, memory: Any) -> dict[str, Array]:
         """Return numbers worth keeping of each analysis, by name, e.g. the inflation found."""

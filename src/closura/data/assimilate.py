@@ -11,6 +11,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array
 
 from closura.core.assimilate import run_cycles
+from closura.core.augment import Augmented, AugmentedState
 from closura.core.cycles import Cycles
 from closura.core.model import AbstractModel, Snapshot
 from closura.core.problem import AbstractSolver, Observations
@@ -22,7 +23,7 @@ from closura.data.observations import single
 from closura.data.verdict import DeadEnsemble, judge, name_of, score
 
 # Folded into the key that `assimilate` is given.
-MEMBERS, SOLVER, START, FREE = range(4)
+MEMBERS, SOLVER, START, FREE, PARAMETERS = range(5)
 DERIVATIVES_TRIED = 5  # states of the climate at which an operator's derivative is looked at
 FREE_MEMBERS, FREE_STEPS, FREE_SAVES = 20, 1000, 20  # a free run: 400 states after 1000 steps
 
@@ -55,7 +56,7 @@ def assimilate(
         solver: A filter, a smoother, 3D- or 4D-Var, or a baseline.
         truth: The run that was observed, to score against; saved at the observations' times.
         climatology: To start members from and measure covariances on; the truth, or a free run.
-        initial: States to start from, members on the last axis, instead of such instants.
+        initial: States to start from, members last, instead; may lack augmented parameters.
         inputs: `Series` that the model or its closures read.
         keep_members: Whether forecasts, analyses and increments keep the dimension ``member``.
         key: Randomness of the start, the model and the solver.
@@ -117,6 +118,8 @@ def climate_of(model: AbstractModel, run: xr.Dataset | None, key: Array) -> tupl
         )  # fmt: skip
         states = jax.tree.map(_times_and_members_last, states)
         return np.asarray(_vectors(jax.vmap(model.fields, -1, -1)(states))), states
+    if isinstance(model, Augmented):
+        return _with_parameters(model, *climate_of(model.model, run, key), key)
     names = [variable.name for variable in model.variables]
     run = single(run)
     template = from_dataset(model, run, time=-1)
@@ -126,6 +129,15 @@ def climate_of(model: AbstractModel, run: xr.Dataset | None, key: Array) -> tupl
     state = eqx.filter_eval_shape(model.initial_state, jax.random.key(0))
     are_states = type(state) is type(template)
     return np.asarray(_vectors(fields)), fields if are_states else None
+
+
+def _with_parameters(
+    model: Augmented, sample: np.ndarray, states: Any, key: Array
+) -> tuple[np.ndarray, Any]:
+    """Return instants of the wrapped model's climate with parameters drawn for each."""
+    begun = model.begin(jnp.asarray(sample), jax.random.fold_in(key, PARAMETERS))
+    drawn = np.asarray(_vectors(begun.parameters))
+    return np.concatenate([sample, drawn]), states
 
 
 def _state_of(model: AbstractModel, snapshot: Any, inputs: Any) -> Any:
@@ -151,7 +163,10 @@ def _first_states(model, solver, states: Any, initial: Any, key: Array) -> Any:
                 f"initial has {sorted(counts)} states on its last axis and "
                 f"{type(solver).__name__} has {solver.members} members; give one each."
             )
-        return jax.tree.map(jnp.asarray, initial)
+        begun = jax.tree.map(jnp.asarray, initial)
+        if isinstance(model, Augmented) and not isinstance(initial, AugmentedState):
+            return model.begin(begun, jax.random.fold_in(key, PARAMETERS))
+        return begun
     if states is None:
         raise ValueError(
             f"initial is None and the climatology holds fields that are not the State of "
@@ -164,7 +179,10 @@ def _first_states(model, solver, states: Any, initial: Any, key: Array) -> Any:
             "run, or initial=."
         )
     chosen = jax.random.choice(key, count, (solver.members,), replace=False)
-    return jax.tree.map(lambda leaf: leaf[..., chosen], states)
+    begun = jax.tree.map(lambda leaf: leaf[..., chosen], states)
+    if isinstance(model, Augmented):
+        return model.begin(begun, jax.random.fold_in(key, PARAMETERS))
+    return begun
 
 
 def _check_smooth(model: AbstractModel, observations: Observations, solver, sample) -> None:

@@ -12,6 +12,7 @@ import xarray as xr
 from jaxtyping import Array
 
 from closura.core.assimilate import run_cycles
+from closura.core.augment import Augmented
 from closura.core.batch import Stack, stack
 from closura.core.cycles import Cycles
 from closura.core.model import AbstractModel
@@ -218,12 +219,15 @@ def _run_batch(model, solvers: Stack, seeds: Stack, operator, time: tuple, input
         cycles, _ = run_cycles(
             model, snapshot, seen, solvers[row], keys=keys, key=key, inputs=inputs
         )
-        return _series(cycles, exact)
+        known = model.size_of_parameters if isinstance(model, Augmented) else 0
+        return _series(cycles, exact, slice(cycles.forecast.shape[1] - known))
 
     return jax.vmap(one)(rows, numbers)
 
 
-def _series(cycles: Cycles, exact: Array | None) -> dict[str, Array]:
+def _series(cycles: Cycles, exact: Array | None, scored: slice) -> dict[str, Array]:
+    """Return numbers by time; estimated parameters, which come last, are not scored."""
+
     def root(values: Array) -> Array:
         return jnp.sqrt(jnp.mean(values**2, axis=1))
 
@@ -231,14 +235,14 @@ def _series(cycles: Cycles, exact: Array | None) -> dict[str, Array]:
     count = jnp.where(held.any(axis=1), held.sum(axis=1), jnp.nan)
     squares = jnp.where(held, cycles.innovation, 0.0) ** 2
     found = {
-        "forecast_spread": root(cycles.forecast_spread),
-        "analysis_spread": root(cycles.analysis_spread),
+        "forecast_spread": root(cycles.forecast_spread[:, scored]),
+        "analysis_spread": root(cycles.analysis_spread[:, scored]),
         "innovation_rms": jnp.sqrt(squares.sum(axis=1) / count),
         "replaced": cycles.replaced,
     }
     if exact is not None:
-        found["forecast_rmse"] = root(cycles.forecast - exact)
-        found["analysis_rmse"] = root(cycles.analysis - exact)
+        found["forecast_rmse"] = root(cycles.forecast[:, scored] - exact)
+        found["analysis_rmse"] = root(cycles.analysis[:, scored] - exact)
     return found
 
 

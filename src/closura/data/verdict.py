@@ -6,9 +6,11 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from closura.core.augment import Augmented
 from closura.core.couple import ClosuraWarning
 from closura.core.model import AbstractModel
 from closura.core.problem import Observations
+from closura.core.variable import Variable
 from closura.data.observations import single
 
 UNAWARE = 4.0  # times the error that the spread leads one to expect: the filter lost the truth
@@ -24,7 +26,7 @@ def score(model: AbstractModel, found: xr.Dataset, truth: xr.Dataset, **means: A
     """Return the Dataset with the errors against a truth, and the limit that the climate sets.
 
     Args:
-        model: Whose variables are compared.
+        model: Whose variables are compared; parameters that it estimates are not.
         found: What `assimilate` found.
         truth: Holds these variables at the same times.
         means: ``forecast=``, ``analysis=`` and so on, vectors (time, state).
@@ -35,20 +37,21 @@ def score(model: AbstractModel, found: xr.Dataset, truth: xr.Dataset, **means: A
     exact = states_at(model, truth, found["time"].values)
     about = {"long_name": "root mean square error over all variables"}
     for kind, vectors in means.items():
-        error = np.sqrt(np.mean((np.asarray(vectors) - exact) ** 2, axis=1))
+        known = np.asarray(vectors)[:, : exact.shape[1]]
+        error = np.sqrt(np.mean((known - exact) ** 2, axis=1))
         found[f"{kind}_rmse"] = ("time", error, about)
     limit = np.sqrt(np.mean((exact - exact.mean(axis=0)) ** 2))
     return found.assign_attrs(climate_rmse=float(limit))
 
 
 def states_at(model: AbstractModel, truth: xr.Dataset, times: np.ndarray) -> np.ndarray:
-    """Return a truth as vectors (time, state).
+    """Return a truth as vectors (time, state), which lack estimated parameters.
 
     Raises:
         ValueError: It is not saved at one of the times.
     """
     held = instants_of(truth, times, float(model.dt))
-    wanted = [held[v.name].transpose("time", ...).values for v in model.variables]
+    wanted = [held[v.name].transpose("time", ...).values for v in _scored(model)]
     return np.concatenate([w.reshape(len(w), -1) for w in wanted], axis=1)
 
 
@@ -99,9 +102,22 @@ def judge(
     replaced = int(found["replaced"].sum())
     if replaced:
         lines.append(f"{replaced} members were not finite and were drawn anew from the others.")
+    lost = found["lost"].values if "lost" in found else np.zeros(1, bool)
+    if lost.any():
+        lines.append(
+            f"{found.attrs['solver']}: at {lost.sum()} of {lost.size} times (first "
+            f"{float(found.time[int(np.argmax(lost))]):g}) no member came near the observations "
+            "and the weights say nothing. Use more members or a larger regularisation, or start "
+            "closer (initial=)."
+        )
     for line in lines:
         warnings.warn(line, ClosuraWarning, stacklevel=3)
     return found.assign_attrs(diverged=int(diverged), replaced=replaced, warnings=lines)
+
+
+def _scored(model: AbstractModel) -> tuple[Variable, ...]:
+    """Return the variables that a truth holds: all but estimated parameters, which come last."""
+    return model.model.variables if isinstance(model, Augmented) else model.variables
 
 
 def stretches_of(times: int) -> dict[str, slice]:
@@ -153,7 +169,7 @@ def _complaint(found, model, observations, climate, times: slice, when: str) -> 
 
 def _spread(found: xr.Dataset, model: AbstractModel, kind: str, times: slice) -> float:
     """Return the root mean square spread over variables and some times."""
-    names = [name_of(model, f"{kind}_spread", variable.name) for variable in model.variables]
+    names = [name_of(model, f"{kind}_spread", variable.name) for variable in _scored(model)]
     squares = np.concatenate([found[name].values[times].ravel() ** 2 for name in names])
     return float(np.sqrt(squares.mean()))
 

@@ -10,11 +10,12 @@ from closura.evaluation.scores import NO_CLOSURE
 from closura.metrics import block_bootstrap
 
 MEASURES = ("analysis_rmse", "forecast_rmse", "analysis_spread", "forecast_spread")
+MEDIANS = ("analysis_rmse_median", "forecast_rmse_median")
 BOUNDS = ("_lower", "_upper")
 # What `score_analyses` writes.
 ANALYSIS_SCORES = (
     *(f"{name}{end}" for name in MEASURES for end in ("", *BOUNDS, "_seeds")),
-    "innovation_ratio", "diverged", "diverged_share", "replaced", "climatology_rmse",
+    *MEDIANS, "innovation_ratio", "diverged", "diverged_share", "replaced", "climatology_rmse",
     "observation_error",
 )  # fmt: skip
 _WORDS = {
@@ -57,6 +58,9 @@ def score_analyses(
 
     - ``analysis_rmse``, ``forecast_rmse``, ``analysis_spread``, ``forecast_spread``, with
       ``..._lower`` and ``..._upper``, and each twin's as ``..._seeds``.
+    - ``analysis_rmse_median``, ``forecast_rmse_median``: over twins, of which those in which the
+      filter diverged count as infinitely bad: for filters that are lost now and then. NaN where
+      half of them were. Say ``diverged_share`` with it.
     - ``innovation_ratio``: root mean square of the innovations over what spread and observation
       error lead one to expect; 1 for an ensemble that knows its error.
     - ``diverged`` (0 or 1), ``diverged_share`` of the twins, ``replaced`` members.
@@ -103,6 +107,9 @@ def _one(twin: xr.Dataset, skip: float, level: float, samples: int, seed: int) -
         values = np.where(failed.any(), np.nan, [each.mean(), *limits])
         for end, value in zip(("", *BOUNDS), values, strict=True):
             found[f"{name}{end}"] = float(value)
+        if f"{name}_median" in MEDIANS:
+            middle = float(np.median(np.where(failed, np.inf, each.mean(axis=1))))
+            found[f"{name}_median"] = middle if np.isfinite(middle) else np.nan
     squares = (late["innovation_rms"] ** 2).mean() / (late["innovation_expected"] ** 2).mean()
     found["innovation_ratio"] = float(np.nan if failed.any() else squares**0.5)
     found["diverged"] = int(failed.any())

@@ -48,6 +48,8 @@ REGISTRY: dict[str, dict[str, str]] = {
         "LocalEnKF": "closura.solvers.local_enkf:LocalEnKF",
         "LocalSerialEnSRF": "closura.solvers.local_serial:LocalSerialEnSRF",
         "HybridEnKF": "closura.solvers.hybrid:HybridEnKF",
+        "ParticleFilter": "closura.solvers.particle:ParticleFilter",
+        "OptimalParticleFilter": "closura.solvers.particle:OptimalParticleFilter",
     },
     "priors": {
         "Normal": "closura.core.prior:Normal",
