@@ -1,12 +1,17 @@
 ! probe.f90: what the tests ask of the runtime. Every answer is one line on standard output.
 program probe
   use, intrinsic :: iso_fortran_env, only: real32, real64
+  use, intrinsic :: ieee_exceptions, only: ieee_set_halting_mode, ieee_invalid, ieee_overflow, &
+    ieee_divide_by_zero
   use closura
   implicit none
   character(len=1024) :: command, argument
 
   call get_command_argument(1, command)
   call get_command_argument(2, argument)
+  ! Many hosts trap these. Damaged numbers may well lead to them, so `load` does not.
+  if (command /= 'load') &
+    call ieee_set_halting_mode([ieee_invalid, ieee_overflow, ieee_divide_by_zero], .true.)
   select case (command)
   case ('load')
     call load_all()

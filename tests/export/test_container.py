@@ -129,7 +129,7 @@ def test_a_file_that_cannot_be_read_says_why(container, tmp_path, wrong):
 
 def test_what_the_runtime_could_not_hold_is_refused(tmp_path):
     column = (Column("x", "1"),)
-    with pytest.raises(ValueError, match="has 121 bytes; a .closura file holds names"):
+    with pytest.raises(ValueError, match=r"has 121 bytes; a \.closura file holds names"):
         Container((Column("x" * 121, "1"),), column, ())
     with pytest.raises(ValueError, match="a column of 9000 values is wider than the Fortran"):
         Container(column, column, (Dense(np.zeros((1, 9000)), np.zeros(9000)),))

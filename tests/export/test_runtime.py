@@ -35,11 +35,14 @@ def network(width: int = 17) -> Container:
             layers.weights, layers.offsets, ("elu", "elu", "none"), strict=True
         )
     ]
-    scaling = Standardise(np.arange(5.0), 1 + np.arange(5.0))
+    scaling, restore = (
+        Standardise(np.arange(5.0), 1 + np.arange(5.0)),
+        Restore(np.ones(1), np.ones(1)),
+    )
     return Container(
         RING,
         (Column("X", "m s-2"),),
-        (Select(np.arange(5)), scaling, *told, Restore(np.ones(1), 2 * np.ones(1)), Add(np.array([0]))),
+        (Select(np.arange(5)), scaling, *told, restore, Add(np.array([0]))),
         lower=-np.full(5, 50.0),
         upper=np.full(5, 50.0),
     )  # fmt: skip
@@ -47,14 +50,15 @@ def network(width: int = 17) -> Container:
 
 def everything() -> Container:
     """A file of a few hundred bytes that has every operation."""
-    tree = Trees(2, np.array([0]), np.array([1, 0, 1]), np.array([1, 1, 2]),
-                 np.array([0.5, 0, 0], np.float32), np.array([[1, 2], [3, 5]], np.float32), 1.0)  # fmt: skip
+    threshold, values = np.array([0.5, 0, 0], np.float32), np.array([[1, 2], [3, 5]], np.float32)
+    links = (np.array([0]), np.array([1, 0, 1]), np.array([1, 1, 2]))
+    tree = Trees(2, *links, threshold, values, 1.0)
     dense = Dense(np.array([[1, 2], [4, 5]], np.float32), np.array([7, 8], np.float32), "silu")
     polynomial = Polynomial(np.array([[0, 0], [1, 2]]), np.array([[3.0, 1.0], [0.5, 2.0]]))
     add, both = Add(np.array([0, 1])), Select(np.array([1, 0]))
     noise = Noise(np.array([1, 0]), np.array([0.5, 0.25]), np.array([2.0, 3.0]))
-    told = (both, Standardise(np.ones(2), np.ones(2)), dense, add, both, polynomial, add, both, tree,
-            Restore(np.ones(2), np.ones(2)), add, noise)  # fmt: skip
+    scaling, restore = Standardise(np.ones(2), np.ones(2)), Restore(np.ones(2), np.ones(2))
+    told = (both, scaling, dense, add, both, polynomial, add, both, tree, restore, add, noise)
     return Container(RING[:2], RING[3:], told, np.zeros(2), np.ones(2), about={"a": 1})
 
 
@@ -141,9 +145,8 @@ def test_files_of_other_kinds_say_what_they_are(ask, tmp_path, folder):
 
 def test_what_a_host_gets_wrong_is_a_status_and_a_line(ask, tmp_path):
     write_container(tmp_path / "a.closura", network())
-    said = dict(
-        line.partition(": ")[::2] for line in ask("misuse", str(tmp_path / "a.closura")) if ": " in line
-    )  # fmt: skip
+    lines = ask("misuse", str(tmp_path / "a.closura"))
+    said = dict(line.partition(": ")[::2] for line in lines if ": " in line)
     wanted = {
         "empty": "20 closura: the model is empty; call closura_load first and check its status.",
         "precision": "24 closura: this precision was not loaded; call closura_load with",
@@ -204,7 +207,9 @@ def test_random_numbers_are_threefry_by_box_and_muller(ask):
     wanted = []
     for column in (5, 6, 7):
         for row in (1, 2):
-            first, second = ((bits + 0.5) / 2**32 for bits in threefry((11, 2**32 - 7), (column, row)))
+            first, second = (
+                (bits + 0.5) / 2**32 for bits in threefry((11, 2**32 - 7), (column, row))
+            )
             wanted.append(math.sqrt(-2 * math.log(first)) * math.cos(2 * math.pi * second))
     numbers, same = ask("draw")
     np.testing.assert_allclose([float(one) for one in numbers.split()], wanted, rtol=1e-13)
@@ -214,11 +219,13 @@ def test_random_numbers_are_threefry_by_box_and_muller(ask):
 def test_both_precisions_are_the_same_text():
     """The half for double precision is the other one with other names; it is never edited."""
     text = (RUNTIME / "closura.F90").read_text()
-    head, _, rest = text.partition("  ! ---- In single precision ")
+    _, _, rest = text.partition("  ! ---- In single precision ")
     single, _, double = rest.partition("  ! ---- In double precision ")
     single = single.partition("  elemental integer(int32) function abs_bits_single")[0]
     double = double.partition("  elemental integer(int64) function abs_bits_double")[0]
-    renamed = single.replace("real32", "real64").replace("single", "double").replace("sgemm", "dgemm")
+    renamed = (
+        single.replace("real32", "real64").replace("single", "double").replace("sgemm", "dgemm")
+    )
     assert len(double) > 10_000
     assert renamed == double
 

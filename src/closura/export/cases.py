@@ -69,8 +69,10 @@ def in_double(closure: AbstractClosure) -> AbstractClosure:
     def cast(leaf: Any) -> Any:
         return leaf.astype(jnp.float64) if eqx.is_inexact_array(leaf) else leaf
 
-    is_tree = lambda node: isinstance(node, TreeTable)  # noqa: E731
-    return jax.tree.map(lambda n: n if is_tree(n) else cast(n), closure, is_leaf=is_tree)
+    def whole(node: Any) -> bool:
+        return isinstance(node, TreeTable)
+
+    return jax.tree.map(lambda n: n if whole(n) else cast(n), closure, is_leaf=whole)
 
 
 def write_cases(path: Path, double: Cases, single: Cases, tolerances: tuple[float, float]) -> None:

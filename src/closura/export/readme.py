@@ -22,8 +22,9 @@ well.
 """
 POINTS = """\
 A column is one point of the ring, and `n_columns` may be any number of points. `X(0)` is the field
-X at the point itself, `X(-1)` at the point before it (the one with the lower index), `X(+1)` at the
-point after it; the ring closes on itself. Hand them over in this order, in these units, unscaled."""
+X at the point itself, `X(-1)` at the point before it (the one with the lower index), `X(+1)` at
+the point after it; the ring closes on itself. Hand them over in this order, in these units,
+unscaled."""
 INSTANTS = """\
 A column is everything at one place and instant. `T(3)` is value 3 of the field T, counted from 1 in
 the order of the training data; a name without a number is a field of one value. Hand them over in

@@ -34,9 +34,8 @@ def export_closure(
     Args:
         closure: What a learner returned, or a hand-written polynomial or noise.
         folder: Where to write; it must not exist yet.
-        pairs: Recorded pairs, best those that were held out: they know the units, and their
-            states are the recorded ones. Of several, later ones are used where the first hold
-            fewer than 1000 columns.
+        pairs: Recorded pairs, best those held out: they know the units and give the recorded
+            states. Of several, later ones are used where the first have too few.
         to: ``"fortran"``.
         name: Name of the closure's file.
         missing: What becomes of a column that holds NaN: ``"report"`` (NaN and a status),
@@ -47,12 +46,16 @@ def export_closure(
         The figures of the comparison, as in `parity.json`.
 
     Raises:
-        ValueError: The closure cannot be shipped, or what was written differs from it; nothing is
-            written then.
+        ValueError: It cannot be shipped, or what was written differs; nothing is left behind.
         FileExistsError: The folder exists.
     """
-    folder = Path(folder)
     check_format(to)
+    _check(Path(folder), name, missing)
+    several = [pairs] if isinstance(pairs, Pairs) else list(pairs)
+    return export_fortran(closure, Path(folder), several, name=name, missing=missing, source=source)
+
+
+def _check(folder: Path, name: str, missing: str) -> None:
     if folder.exists():
         raise FileExistsError(
             f"{folder} exists already, and nothing is overwritten: delete it or name another one."
@@ -63,8 +66,6 @@ def export_closure(
         )
     if missing not in ON_MISSING:
         raise ValueError(f"missing is {missing!r}; it must be one of {', '.join(ON_MISSING)}.")
-    several = [pairs] if isinstance(pairs, Pairs) else list(pairs)
-    return export_fortran(closure, folder, several, name=name, missing=missing, source=source)
 
 
 def check_format(to: str) -> None:

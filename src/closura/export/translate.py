@@ -129,8 +129,8 @@ def _layout(closure: AbstractClosure, pairs: Pairs) -> Layout:
         if isinstance(term, AR1Noise):
             written += [(name, _shape(pairs, name)) for name in sorted(term.phi)]
     known: dict[str, tuple[int, ...]] = {}
-    for name, shape in written:
-        known.setdefault(name, shape)
+    for name, shape in written:  # a law of each point runs on a ring of any length
+        known.setdefault(name, _shape(pairs, name) if name in pairs.targets else shape)
     return Layout(whole, tuple(dict.fromkeys(places)), tuple(known.items()))
 
 

@@ -408,7 +408,7 @@ contains
     one%divisor = take_real(reader)
     if (.not. finite_double(one%divisor)) then
       reader%failed = .true.
-    else if (.not. one%divisor > 0) then
+    else if (one%divisor < 1) then
       reader%failed = .true.
     end if
     if (min(one%inputs, one%outputs, one%trees, nodes, leaves) < 0) reader%failed = .true.
@@ -487,7 +487,7 @@ contains
     select case (one%kind)
     case (op_standardise)
       ! A multiplication is as exact as the panel, and cheaper than a division.
-      where (abs(one%second_double) > 0) one%second_double = 1 / one%second_double
+      where (abs(one%second_double) >= tiny(1.0_real64)) one%second_double = 1 / one%second_double
     case (op_dense)
       if (allocated(one%second_double)) then
         call move_alloc(one%second_double, weights)
