@@ -43,13 +43,7 @@ def export_run(
     """
     place = Path(folder)
     check_format(to)
-    names = _learners(place)
-    if learner is not None and learner not in names:
-        raise ValueError(
-            f"{place} has no learner {learner!r}{nearest(learner, names)} "
-            f"It has: {', '.join(names)}."
-        )
-    chosen = names if learner is None else [learner]
+    chosen = _choose(place, learner)
     if output is not None and len(chosen) > 1:
         raise ValueError(
             f"the run has {len(chosen)} learners and --output names one folder; choose one with "
@@ -68,12 +62,20 @@ def export_run(
     return done
 
 
-def _learners(place: Path) -> list[str]:
-    """Return the names of a run's learners."""
+def _choose(place: Path, learner: str | None) -> list[str]:
+    """Return the names of the learners to ship: one, or all of the run."""
     if not (place / EXPERIMENT).is_file():
         raise FileNotFoundError(
             f"{place} holds no {EXPERIMENT}, so it is not a run folder. "
             "Give the folder that `closura run` printed."
         )
     said = yaml.safe_load((place / EXPERIMENT).read_text(encoding="utf-8")) or {}
-    return [str(name) for name in said.get("learners") or {}]
+    names = [str(name) for name in said.get("learners") or {}]
+    if learner is None:
+        return names
+    if learner not in names:
+        raise ValueError(
+            f"{place} has no learner {learner!r}{nearest(learner, names)} "
+            f"It has: {', '.join(names)}."
+        )
+    return [learner]

@@ -58,19 +58,26 @@ module closura
   integer, parameter :: longest_block = 1024    ! columns in a block
   integer, parameter :: group = 4               ! columns that are multiplied together
   integer, parameter :: rows_single = 16, rows_double = 8  ! rows that are multiplied together
-  integer, parameter :: accumulators = 64       ! outputs of trees that are summed together
+  integer, parameter :: accumulators = 256      ! outputs of trees that are summed together
 
   type :: column_text
     character(len=closura_text_length) :: name = '', units = ''
   end type column_text
+
+  ! What one decision needs lies together: going down a tree is waiting for memory.
+  type :: tree_node
+    real(real32) :: threshold = 0
+    integer(int32) :: feature = 1, left = 1
+  end type tree_node
 
   type :: operation
     integer :: kind = 0, inputs = 0, outputs = 0, activation = 0, terms = 0, trees = 0
     logical :: horner = .false., identity = .false.
     real(real64) :: divisor = 1
     integer(int32), allocatable :: indices(:)          ! inputs, outputs, roots of trees
-    integer(int32), allocatable :: feature(:), left(:), exponents(:, :)
-    real(real32), allocatable :: threshold(:), values(:, :)
+    integer(int32), allocatable :: leaf(:), exponents(:, :)   ! leaf: its column of values
+    type(tree_node), allocatable :: nodes(:)
+    real(real32), allocatable :: values(:, :)
     real(real64), allocatable :: phi(:), sigma(:)
     real(real32), allocatable :: first_single(:), second_single(:), weights_single(:, :, :)
     real(real64), allocatable :: first_double(:), second_double(:), weights_double(:, :, :)
@@ -398,7 +405,8 @@ contains
     integer, intent(inout) :: problem
     integer :: nodes, leaves, node
     integer(int64) :: count
-    real(real32), allocatable :: values(:)
+    integer(int32), allocatable :: feature(:), left(:)
+    real(real32), allocatable :: threshold(:)
 
     one%inputs = take_whole(reader)
     one%outputs = take_whole(reader)
@@ -419,28 +427,43 @@ contains
       return
     end if
     call take_wholes(reader, one%trees, one%indices, problem)
-    call take_wholes(reader, nodes, one%feature, problem)
-    call take_wholes(reader, nodes, one%left, problem)
-    call take_short_reals(reader, nodes, one%threshold, problem)
-    call take_short_reals(reader, leaves * one%outputs, values, problem)
+    call take_wholes(reader, nodes, feature, problem)
+    call take_wholes(reader, nodes, left, problem)
+    call take_short_reals(reader, nodes, threshold, problem)
     if (reader%failed .or. problem /= 0) return
-    allocate(one%values(one%outputs, leaves), stat=problem)
+    allocate(one%values(one%outputs, leaves), one%leaf(nodes), one%nodes(nodes), stat=problem)
     if (problem /= 0) return
-    one%values = reshape(values, [one%outputs, leaves])
+    do node = 1, leaves
+      call copy_words(reader%words(reader%at:reader%at + one%outputs - 1), one%values(:, node))
+      if (.not. all(finite_single(one%values(:, node)))) reader%failed = .true.
+      reader%at = reader%at + one%outputs
+    end do
     if (any(one%indices < 0) .or. any(one%indices >= nodes)) reader%failed = .true.
-    if (any(one%feature < 0)) reader%failed = .true.
+    if (any(feature < 0)) reader%failed = .true.
     do node = 1, nodes
-      if (one%left(node) == node - 1) then
-        if (one%feature(node) >= leaves) reader%failed = .true.
+      one%leaf(node) = feature(node) + 1_int32
+      if (left(node) == node - 1) then
+        if (feature(node) >= leaves) reader%failed = .true.
+        ! From a leaf no feature leads on, so going down needs no branch.
+        one%nodes(node) = tree_node(huge(1.0_real32), 1_int32, int(node, int32))
       else
-        if (one%left(node) < node .or. one%left(node) > nodes - 2) reader%failed = .true.
-        if (one%feature(node) >= one%inputs) reader%failed = .true.
+        if (left(node) < node .or. left(node) > nodes - 2) reader%failed = .true.
+        if (feature(node) >= one%inputs) reader%failed = .true.
+        one%nodes(node) = tree_node(threshold(node), feature(node) + 1_int32, left(node) + 1_int32)
       end if
     end do
     one%indices = one%indices + 1_int32
-    one%left = one%left + 1_int32
-    one%feature = one%feature + 1_int32
   end subroutine parse_trees
+
+  pure subroutine copy_words(words, values)
+    integer(int32), intent(in) :: words(:)
+    real(real32), intent(out) :: values(:)
+    integer :: place
+
+    do place = 1, size(words)
+      values(place) = transfer(words(place), 1.0_real32)
+    end do
+  end subroutine copy_words
 
   ! Check that every operation fits the one before it, and lay its numbers out for the kernels.
   subroutine prepare(model, status)
@@ -1393,18 +1416,26 @@ contains
     real(real32), intent(inout) :: after(padded_single(one%outputs), *)
     real(real64) :: total(accumulators)
     integer :: column, tree, first, last, many
-    integer(int32) :: node, below
+    integer(int32) :: a, b, c, d, below_a, below_b, below_c, below_d
 
     do tree = 1, one%trees
-      do column = 1, count
-        node = one%indices(tree)
-        do
-          below = one%left(node)
-          if (below == node) exit
-          if (narrow_single(before(one%feature(node), column)) > one%threshold(node)) below = below + 1
-          node = below
+      do column = 1, count, group
+        a = one%indices(tree)
+        b = a
+        c = a
+        d = a
+        do   ! four columns go down together: one waits for memory while another goes on
+          below_a = below_single(one%nodes(a), before(:, column))
+          below_b = below_single(one%nodes(b), before(:, column + 1))
+          below_c = below_single(one%nodes(c), before(:, column + 2))
+          below_d = below_single(one%nodes(d), before(:, column + 3))
+          if (below_a == a .and. below_b == b .and. below_c == c .and. below_d == d) exit
+          a = below_a
+          b = below_b
+          c = below_c
+          d = below_d
         end do
-        leaves(tree, column) = one%feature(node)
+        leaves(tree, column:column + 3) = one%leaf([a, b, c, d])
       end do
     end do
     do column = 1, count
@@ -1419,6 +1450,15 @@ contains
       end do
     end do
   end subroutine trees_single
+
+  ! The node that a column comes to next.
+  pure integer(int32) function below_single(node, values)
+    type(tree_node), intent(in) :: node
+    real(real32), intent(in) :: values(*)
+
+    below_single = node%left &
+      + merge(1_int32, 0_int32, narrow_single(values(node%feature)) > node%threshold)
+  end function below_single
 
   pure subroutine add_single(one, panel, tendencies)
     type(operation), intent(in) :: one
@@ -1889,18 +1929,26 @@ contains
     real(real64), intent(inout) :: after(padded_double(one%outputs), *)
     real(real64) :: total(accumulators)
     integer :: column, tree, first, last, many
-    integer(int32) :: node, below
+    integer(int32) :: a, b, c, d, below_a, below_b, below_c, below_d
 
     do tree = 1, one%trees
-      do column = 1, count
-        node = one%indices(tree)
-        do
-          below = one%left(node)
-          if (below == node) exit
-          if (narrow_double(before(one%feature(node), column)) > one%threshold(node)) below = below + 1
-          node = below
+      do column = 1, count, group
+        a = one%indices(tree)
+        b = a
+        c = a
+        d = a
+        do   ! four columns go down together: one waits for memory while another goes on
+          below_a = below_double(one%nodes(a), before(:, column))
+          below_b = below_double(one%nodes(b), before(:, column + 1))
+          below_c = below_double(one%nodes(c), before(:, column + 2))
+          below_d = below_double(one%nodes(d), before(:, column + 3))
+          if (below_a == a .and. below_b == b .and. below_c == c .and. below_d == d) exit
+          a = below_a
+          b = below_b
+          c = below_c
+          d = below_d
         end do
-        leaves(tree, column) = one%feature(node)
+        leaves(tree, column:column + 3) = one%leaf([a, b, c, d])
       end do
     end do
     do column = 1, count
@@ -1915,6 +1963,15 @@ contains
       end do
     end do
   end subroutine trees_double
+
+  ! The node that a column comes to next.
+  pure integer(int32) function below_double(node, values)
+    type(tree_node), intent(in) :: node
+    real(real64), intent(in) :: values(*)
+
+    below_double = node%left &
+      + merge(1_int32, 0_int32, narrow_double(values(node%feature)) > node%threshold)
+  end function below_double
 
   pure subroutine add_double(one, panel, tendencies)
     type(operation), intent(in) :: one
