@@ -10,7 +10,7 @@ from closura.data.closures import load_closure
 from closura.data.pairs import load_pairs
 from closura.experiment.folder import EXPERIMENT
 from closura.experiment.stages import HELD_OUT, TRAINING, closure_folder
-from closura.export.ship import check_format, export_closure
+from closura.export.ship import check_absent, check_format, export_closure
 from closura.registry import nearest
 
 
@@ -49,15 +49,17 @@ def export_run(
             f"the run has {len(chosen)} learners and --output names one folder; choose one with "
             f"--learner: {', '.join(chosen)}."
         )
+    targets = {name: place / name / to if output is None else Path(output) for name in chosen}
+    for target in targets.values():  # before the first is written
+        check_absent(target)
     done = {}
     with jax.enable_x64(True):
         pairs = [load_pairs(place / HELD_OUT), load_pairs(place / TRAINING)]
-        for name in chosen:
-            target = place / name / to if output is None else Path(output)
+        for name, target in targets.items():
+            closure, source = load_closure(closure_folder(place, name, seed)), place.name
             done[target] = export_closure(
-                load_closure(closure_folder(place, name, seed)), target,
-                pairs=pairs, to=to, name=name, missing=missing,
-                source=f"learner {name} of {place.name}",
+                closure, target, pairs=pairs, to=to, name=name, missing=missing,
+                source=f"learner {name} of {source}",
             )  # fmt: skip
     return done
 

@@ -56,16 +56,21 @@ def export_closure(
 
 
 def _check(folder: Path, name: str, missing: str) -> None:
-    if folder.exists():
-        raise FileExistsError(
-            f"{folder} exists already, and nothing is overwritten: delete it or name another one."
-        )
+    check_absent(folder)
     if not NAME.fullmatch(name):
         raise ValueError(
             f"{name!r} cannot be the name of a file in a Makefile; use letters, digits, _ and -."
         )
     if missing not in ON_MISSING:
         raise ValueError(f"missing is {missing!r}; it must be one of {', '.join(ON_MISSING)}.")
+
+
+def check_absent(folder: Path) -> None:
+    """Raise FileExistsError where something is there already."""
+    if folder.exists():
+        raise FileExistsError(
+            f"{folder} exists already, and nothing is overwritten: delete it or name another one."
+        )
 
 
 def check_format(to: str) -> None:
