@@ -113,7 +113,9 @@ def export(
         native = figures["native"].items()
         said = ", ".join(f"{found['largest']:.1e} in {name} precision" for name, found in native)
         compared = said or "not compiled: there is no Fortran compiler here"
-        typer.echo(f"{place}: {figures['cases']} states repeated, largest difference {compared}")
+        few = "" if figures["cases"] >= figures["wanted_cases"] else " (all that the run holds)"
+        said = f"{figures['cases']} states repeated{few}, largest difference {compared}"
+        typer.echo(f"{place}: {said}")
 
 
 @app.command("list")

@@ -57,6 +57,7 @@ def container():
         lower=np.array([-1.0, -2.0, -3.0]),
         upper=np.array([1.0, 2.0, 3.0]),
         missing="zero",
+        precise=True,
         about={"source": "a test"},
     )
 
@@ -64,6 +65,7 @@ def container():
 def test_what_is_written_is_read_back(container):
     found = from_bytes(to_bytes(container))
     assert (found.inputs, found.outputs) == (container.inputs, container.outputs)
+    assert found.precise
     assert (found.missing, found.about, found.memory) == ("zero", {"source": "a test"}, 2)
     np.testing.assert_array_equal(found.upper, container.upper)
     assert to_bytes(found) == to_bytes(container)

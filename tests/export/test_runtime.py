@@ -2,6 +2,7 @@
 
 import math
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import jax
@@ -178,9 +179,9 @@ def test_a_column_with_nan_is_flagged_and_gets_what_the_guard_says(ask, tmp_path
     assert "zero T T" in lines  # column 2 is zero, column 1 is not
 
 
-@pytest.mark.parametrize("width", [3, 170])
-def test_a_column_gets_the_same_bits_in_any_piece_and_thread(ask, tmp_path, width):
-    write_container(tmp_path / "a.closura", network(width))
+@pytest.mark.parametrize(("width", "precise"), [(3, False), (70, False), (3, True)])
+def test_a_column_gets_the_same_bits_in_any_piece_and_thread(ask, tmp_path, width, precise):
+    write_container(tmp_path / "a.closura", replace(network(width), precise=precise))
     assert ask("alike", str(tmp_path / "a.closura")) == ["0 T T"]
 
 

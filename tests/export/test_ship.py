@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 from dataclasses import replace
 
@@ -103,6 +104,8 @@ def test_trees_reach_the_same_leaves_and_rounding_comes_first(gfortran, alone, k
 def test_make_repeats_the_recorded_states_and_fails_where_they_differ(
     gfortran, alone, key, tmp_path
 ):
+    if shutil.which("make") is None:
+        pytest.skip("make is not installed: apt-get install make")
     closure = WithNoise(Linear(RING)).fit(alone, key=key)
     export_closure(closure, tmp_path / "out", pairs=alone, name="linear")
     settings = os.environ | {"FFLAGS": "-std=f2008 -Wall -Wextra -Werror -O0 -fcheck=all"}
@@ -220,8 +223,18 @@ def test_a_folder_that_exists_and_a_format_that_does_not_are_refused(alone, tmp_
         export_closure(closure, tmp_path / "out", pairs=alone, missing="ignore")
 
 
+def test_numbers_that_cancel_are_computed_in_double_precision(gfortran, alone, tmp_path):
+    far = replace(alone, inputs={"X": alone.inputs["X"] + 300})
+    closure = PolynomialClosure([9e4, -600.0, 1.0])  # (X - 300)^2: float32 keeps four digits of it
+    figures = export_closure(closure, tmp_path / "out", pairs=far)
+    assert figures["precise"] is True
+    assert figures["native"]["single"]["largest"] < 1e-7  # of what float32 inputs give in float64
+    assert "computed in double precision too" in (tmp_path / "out" / "README.md").read_text()
+    assert read_container(tmp_path / "out" / "learned.closura").precise
+
+
 def test_a_difference_writes_nothing(gfortran, alone, tmp_path, monkeypatch):
-    closure = PolynomialClosure([0.5, -1.0, 0.1])
+    closure = PolynomialClosure([0.5, -1.0, 0.1], exponents=((0,), (2,), (1,)))
     monkeypatch.setitem(gate.TOLERANCE, "single", 1e-12)
     line = (
         r"the compiled closure in single precision differs from the trained closure by \d.*wanted"

@@ -11,10 +11,10 @@ tail       0x454E4F44 (``DONE``), CRC-32 (that of zlib) of all bytes before it
 
 Kinds: 1 inputs and 2 outputs (number, then name and units of each); 3 range (number, smallest
 values, largest values; number 0 if unknown); 4 guards (what happens to columns that are not
-finite: 0 report, 1 zero, 2 pass on; then a number of further words, 0 today); 5 about (JSON); 10
-and above are operations, see `operations`. Text is its number of bytes, then UTF-8 filled up with
-blanks to whole words. Numbers of two words have the low word first. Whole numbers have 32 bits,
-reals 64, except where an operation says 4 bytes.
+finite: 0 report, 1 zero, 2 pass on; 1 if all is to be computed in 64 bits, else 0; then a number of
+further words, 0 today); 5 about (JSON); 10 and above are operations, see `operations`. Text is its
+number of bytes, then UTF-8 filled up with blanks to whole words. Numbers of two words have the low
+word first. Whole numbers have 32 bits, reals 64, except where an operation says 4 bytes.
 """
 
 import json
@@ -66,6 +66,7 @@ class Container:
         upper: Largest value of each input in training, if known.
         missing: What happens to a column with a value that is not finite: ``"report"`` (its
             tendencies are NaN and the status says so), ``"zero"`` or ``"pass"`` (NaN, status 0).
+        precise: Whether to compute in double precision, also for columns in single precision.
         about: What a reader should know: passport, version, how columns are gathered.
     """
 
@@ -75,6 +76,7 @@ class Container:
     lower: np.ndarray | None = None
     upper: np.ndarray | None = None
     missing: str = "report"
+    precise: bool = False
     about: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self):
@@ -118,7 +120,7 @@ def to_bytes(container: Container) -> bytes:
         _section(1, [_names(container.inputs)]),
         _section(2, [_names(container.outputs)]),
         _section(3, [_whole(len(container.inputs) if known else 0), *bounds]),
-        _section(4, [_whole(ON_MISSING[container.missing], 0)]),
+        _section(4, [_whole(ON_MISSING[container.missing], int(container.precise), 0)]),
         _section(5, [_text(json.dumps(container.about, ensure_ascii=False))]),
         *(_section(one.code, _packed(one)) for one in container.operations),
     ]

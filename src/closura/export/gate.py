@@ -41,6 +41,7 @@ def prove(folder: Path, name: str, cases: dict[str, Cases]) -> dict[str, Any]:
         cases: What is wanted, by precision.
 
     Raises:
+        SinglePrecisionError: Too far in single precision, and only there.
         ValueError: Too far, or it does not compile or run.
     """
     model = folder / f"{name}.closura"
@@ -56,6 +57,7 @@ def prove(folder: Path, name: str, cases: dict[str, Cases]) -> dict[str, Any]:
         "compiler": None if compiler is None else Path(compiler).name,
         "reference": {"largest": reference, "allowed": allowed["double"]},
         "native": {},
+        "precise": held.precise,
     }
     if compiler is None:
         return figures
@@ -65,7 +67,8 @@ def prove(folder: Path, name: str, cases: dict[str, Cases]) -> dict[str, Any]:
     for precision, (tendencies, memory) in found.items():
         wanted = cases[precision]
         largest = max(difference(tendencies, wanted.tendencies), difference(memory, wanted.after))
-        _hold(f"the compiled closure in {precision} precision", largest, allowed[precision])
+        kind = SinglePrecisionError if precision == "single" else ValueError
+        _hold(f"the compiled closure in {precision} precision", largest, allowed[precision], kind)
         figures["native"][precision] = {"largest": largest, "allowed": allowed[precision]}
     branches = check_branches(program, held, double)
     if branches["different"]:
@@ -76,9 +79,13 @@ def prove(folder: Path, name: str, cases: dict[str, Cases]) -> dict[str, Any]:
     return figures | ({"branches": branches} if branches["compared"] else {})
 
 
-def _hold(what: str, found: float, allowed: float) -> None:
+class SinglePrecisionError(ValueError):
+    """The closure loses more digits in single precision than is allowed."""
+
+
+def _hold(what: str, found: float, allowed: float, kind: type[ValueError] = ValueError) -> None:
     if not found <= allowed:
-        raise ValueError(
+        raise kind(
             f"{what} differs from the trained closure by {found:.1e} of an output's largest value, "
             f"wanted {allowed:.0e}; nothing is written."
         )

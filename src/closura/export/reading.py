@@ -57,6 +57,7 @@ def from_bytes(content: bytes) -> Container:
         lower=bounds.reals(known) if known else None,
         upper=bounds.reals(known) if known else None,
         missing=missing,
+        precise=bool(guards.whole()),
         about=json.loads(about.text()),
     )
 

@@ -77,9 +77,14 @@ def _verified(figures: dict[str, Any]) -> str:
         f"{found['largest']:.1e} in {precision} precision (allowed {found['allowed']:.0e})"
         for precision, found in figures["native"].items()
     )
+    precise = (
+        " It would lose more digits than that in single precision, so columns in single precision "
+        "are computed in double precision too."
+    )
     return (
         f"When it was exported, the compiled runtime differed from the trained closure by at most "
         f"{' and '.join(lines)}, relative to the largest value of the same output."
+        f"{precise if figures['precise'] else ''}"
     )
 
 

@@ -85,7 +85,7 @@ module closura
 
   type :: closura_model
     private
-    logical :: loaded = .false., ranged = .false.
+    logical :: loaded = .false., ranged = .false., precise = .false.   ! precise: in double always
     integer :: inputs = 0, outputs = 0, memory = 0, missing = closura_report, precision = 0
     integer :: width = 1, most_trees = 1
     type(column_text), allocatable :: input(:), output(:)
@@ -103,7 +103,7 @@ module closura
   end type word_reader
 
   interface closura_predict
-    module procedure predict_single, predict_double
+    module procedure predict_columns, predict_double
   end interface closura_predict
 
   interface closura_start
@@ -295,6 +295,10 @@ contains
     case (4)
       model%missing = take_whole(reader)
       if (model%missing < closura_report .or. model%missing > closura_pass) reader%failed = .true.
+      spare = take_whole(reader)
+      if (spare /= 0 .and. spare /= 1) reader%failed = .true.
+      model%precise = spare == 1
+      if (model%precise) model%precision = closura_both
       count = take_whole(reader)
       if (count < 0 .or. count > reader%last - reader%at + 1) reader%failed = .true.
       if (.not. reader%failed) then
@@ -494,6 +498,7 @@ contains
         call lay_out(one, model%precision, problem)
       end associate
     end do
+    if (model%memory > widest) return
     if (model%ranged) then
       model%lower_single = to_single(model%lower_double)
       model%upper_single = to_single(model%upper_double)
@@ -1524,6 +1529,78 @@ contains
 
     narrow_single = value
   end function narrow_single
+
+  ! closura_predict for single precision: where the closure loses too many digits, the file says
+  ! that it is to be computed in double precision, a block of columns at a time.
+  recursive subroutine predict_columns(model, columns, tendencies, status, memory, flags)
+    type(closura_model), intent(in) :: model
+    real(real32), intent(in) :: columns(:, :)
+    real(real32), intent(out) :: tendencies(:, :)
+    integer, intent(out) :: status
+    real(real32), intent(in), optional :: memory(:, :)
+    integer, intent(out), optional :: flags(:)
+    integer, parameter :: length = widest
+    real(real64) :: wide(length), remembered(length), found(length)
+    integer :: state(longest_block)
+    integer :: first, last, block, missing
+
+    if (.not. model%precise) then
+      call predict_single(model, columns, tendencies, status, memory, flags)
+      return
+    end if
+    call check_single(model, columns, tendencies, status, memory, flags)
+    if (status /= closura_ok) return
+    block = max(1, min(longest_block, length / max(model%inputs, model%outputs, model%memory, 1)))
+    missing = 0
+    do first = 1, size(columns, 2), block
+      last = min(first + block - 1, size(columns, 2))
+      call widen(columns(:, first:last), wide)
+      if (model%memory > 0) call widen(memory(:, first:last), remembered)
+      call predict_panels(model, last - first + 1, wide, remembered, found, state, status)
+      if (status /= closura_ok .and. mod(status, 1000) /= closura_not_finite) return
+      missing = missing + status / 1000
+      call narrow(found, tendencies(:, first:last))
+      if (present(flags)) flags(first:last) = state(1:last - first + 1)
+    end do
+    status = closura_ok
+    if (missing > 0) status = status_of(closura_not_finite, missing)
+  end subroutine predict_columns
+
+  recursive subroutine predict_panels(model, count, columns, memory, tendencies, state, status)
+    type(closura_model), intent(in) :: model
+    integer, intent(in) :: count
+    real(real64), intent(in) :: columns(model%inputs, count), memory(model%memory, count)
+    real(real64), intent(out) :: tendencies(model%outputs, count)
+    integer, intent(out) :: state(count), status
+
+    call predict_double(model, columns, tendencies, status, memory=memory, flags=state)
+  end subroutine predict_panels
+
+  pure subroutine widen(values, wide)
+    real(real32), intent(in) :: values(:, :)
+    real(real64), intent(inout) :: wide(size(values, 1), *)
+    integer :: column
+
+    do column = 1, size(values, 2)
+      wide(:, column) = values(:, column)
+    end do
+  end subroutine widen
+
+  subroutine narrow(wide, values)
+    real(real32), intent(inout) :: values(:, :)
+    real(real64), intent(in) :: wide(size(values, 1), *)
+    integer :: column, row
+
+    do column = 1, size(values, 2)
+      do row = 1, size(values, 1)
+        if (finite_double(wide(row, column))) then
+          values(row, column) = to_single(wide(row, column))
+        else
+          values(row, column) = nothing_single()
+        end if
+      end do
+    end do
+  end subroutine narrow
 
   ! ---- In double precision -------------------------------------------------------------------
 
