@@ -224,8 +224,8 @@ def test_a_folder_that_exists_and_a_format_that_does_not_are_refused(alone, tmp_
 
 
 def test_numbers_that_cancel_are_computed_in_double_precision(gfortran, alone, tmp_path):
-    far = replace(alone, inputs={"X": alone.inputs["X"] + 300})
-    closure = PolynomialClosure([9e4, -600.0, 1.0])  # (X - 300)^2: float32 keeps four digits of it
+    far = replace(alone, inputs={"X": alone.inputs["X"] + 500})
+    closure = PolynomialClosure([175e3, -700.0, 0.7])  # 0.7 (X - 500)^2, at most 100
     figures = export_closure(closure, tmp_path / "out", pairs=far)
     assert figures["precise"] is True
     assert figures["native"]["single"]["largest"] < 1e-7  # of what float32 inputs give in float64
