@@ -74,6 +74,7 @@ _HOME = {
     "evaluation.offline": ("score_offline",),
     "evaluation.price": ("measure_price",),
     "evaluation.scores": ("Scores",),
+    "export.ship": ("export_closure",),
     "experiment": ("load_experiment", "run_experiment"),
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}

@@ -1,4 +1,4 @@
-"""The command line: `closura run`, `report`, `list` and `new`."""
+"""The command line: `closura run`, `report`, `export`, `list` and `new`."""
 
 import os
 import sys
@@ -90,6 +90,32 @@ def report(
     from closura.experiment.run import report_again
 
     typer.echo(f"report: {report_again(folder)}")
+
+
+@app.command()
+def export(
+    folder: Annotated[Path, typer.Argument(help="The run folder.")],
+    to: Annotated[str, typer.Option(help="What to ship to: fortran.")] = "fortran",
+    learner: Annotated[str | None, typer.Option(help="Which learner; all if not given.")] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="Folder to write; FOLDER/LEARNER/TO if not given.")
+    ] = None,
+    missing: Annotated[
+        str, typer.Option(help="What a column with NaN gets: report, zero or pass.")
+    ] = "report",
+    debug: Debug = False,
+) -> None:
+    """Ship what a run has learned to another program, and prove that it is the same."""
+    from closura.experiment.shipping import export_run
+
+    done = export_run(folder, learner=learner, to=to, output=output, missing=missing)
+    for place, figures in done.items():
+        native = figures["native"].items()
+        said = ", ".join(f"{found['largest']:.1e} in {name} precision" for name, found in native)
+        compared = said or "not compiled: there is no Fortran compiler here"
+        few = "" if figures["cases"] >= figures["wanted_cases"] else " (all that the run holds)"
+        said = f"{figures['cases']} states repeated{few}, largest difference {compared}"
+        typer.echo(f"{place}: {said}")
 
 
 @app.command("list")

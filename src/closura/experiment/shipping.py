@@ -1,0 +1,83 @@
+"""Learners of a finished run, shipped to another program."""
+
+from pathlib import Path
+from typing import Any
+
+import jax
+import yaml
+
+from closura.data.closures import load_closure
+from closura.data.pairs import load_pairs
+from closura.experiment.folder import EXPERIMENT
+from closura.experiment.stages import HELD_OUT, TRAINING, closure_folder
+from closura.export.ship import check_absent, check_format, export_closure
+from closura.registry import nearest
+
+
+def export_run(
+    folder: str | Path,
+    *,
+    learner: str | None = None,
+    to: str = "fortran",
+    output: str | Path | None = None,
+    missing: str = "report",
+    seed: int = 0,
+) -> dict[Path, dict[str, Any]]:
+    """Ship what a run has learned; its held-out states are what the parity is measured on.
+
+    Args:
+        folder: The run folder.
+        learner: Name of a learner of the experiment; all of them if None.
+        to: ``"fortran"``.
+        output: Where to write; ``<folder>/<learner>/<to>`` if None.
+        missing: What becomes of a column that holds NaN, see `export_closure`.
+        seed: Which seed's closure.
+
+    Returns:
+        The figures of each parity check, by the folder that was written.
+
+    Raises:
+        ValueError: There is no such learner or format, or a closure cannot be shipped.
+        FileNotFoundError: It is no run folder, or the learner has not been fitted yet.
+        FileExistsError: What would be written exists.
+    """
+    place = Path(folder)
+    check_format(to)
+    chosen = _choose(place, learner)
+    if output is not None and len(chosen) > 1:
+        raise ValueError(
+            f"the run has {len(chosen)} learners and --output names one folder; choose one with "
+            f"--learner: {', '.join(chosen)}."
+        )
+    targets = {name: place / name / to if output is None else Path(output) for name in chosen}
+    for target in targets.values():  # before the first is written
+        check_absent(target)
+    done = {}
+    with jax.enable_x64(True):
+        pairs = [load_pairs(place / HELD_OUT), load_pairs(place / TRAINING)]
+        for name, target in targets.items():
+            closure, source = load_closure(closure_folder(place, name, seed)), place.name
+            done[target] = export_closure(
+                closure, target, pairs=pairs, to=to, name=name, missing=missing,
+                source=f"learner {name} of {source}",
+            )  # fmt: skip
+    return done
+
+
+def _choose(place: Path, learner: str | None) -> list[str]:
+    """Return the names of the learners to ship: one, or all of the run."""
+    if not (place / EXPERIMENT).is_file():
+        raise FileNotFoundError(
+            f"{place} holds no {EXPERIMENT}, so it is not a run folder. "
+            "Give the folder that `closura run` printed."
+        )
+    said = yaml.safe_load((place / EXPERIMENT).read_text(encoding="utf-8")) or {}
+    names = [str(name) for name in said.get("learners") or {}]
+    if learner is None:
+        return names
+    if learner not in names:
+        raise ValueError(
+            f"{place} has no learner {learner!r}{nearest(learner, names)} "
+            f"It has: {', '.join(names)}."
+        )
+    return [learner]

@@ -1,0 +1,92 @@
+"""The page that lies beside a shipped closure: what its columns are, and how to call it."""
+
+from typing import Any
+
+from closura.export.container import Container
+from closura.export.translate import Layout
+
+MEMORY_TEXT = """\
+This closure remembers: keep `memory(@ROWS@, n_columns)` in your model, and in its restart files.
+
+```fortran
+call closura_draw(seed, 0, first_column, normal)            ! first_column: its number on the globe
+call closura_start(correction, memory, normal, status)      ! before the first step
+call closura_predict(correction, columns, tendencies, status, memory=memory)   ! at every stage
+call closura_draw(seed, step, first_column, normal)
+call closura_advance(correction, memory, normal, status)    ! once at the end of a time step
+```
+
+`closura_draw` gives the same numbers on any number of ranks. Numbers of your own from N(0, 1) do as
+well.
+
+"""
+POINTS = """\
+A column is one point of the ring, and `n_columns` may be any number of points. `X(0)` is the field
+X at the point itself, `X(-1)` at the point before it (the one with the lower index), `X(+1)` at
+the point after it; the ring closes on itself. Hand them over in this order, in these units,
+unscaled."""
+INSTANTS = """\
+A column is everything at one place and instant. `T(3)` is value 3 of the field T, counted from 1 in
+the order of the training data; a name without a number is a field of one value. Hand them over in
+this order, in these units, unscaled."""
+
+
+def fill_readme(
+    template: str, name: str, container: Container, layout: Layout, figures: dict[str, Any]
+) -> str:
+    """Return the page for one closure."""
+    inputs = [
+        f"| {number} | `{column.name}` | {column.units} | {_bound(container.lower, number)} "
+        f"| {_bound(container.upper, number)} |"
+        for number, column in enumerate(container.inputs, 1)
+    ]
+    outputs = [
+        f"| {number} | `{column.name}` | {column.units} |"
+        for number, column in enumerate(container.outputs, 1)
+    ]
+    values = {
+        "NAME": name,
+        "CLOSURE": str(container.about.get("closure", "")),
+        "CASES": str(figures["cases"]),
+        "VERIFIED": _verified(figures),
+        "INPUTS": str(len(inputs)),
+        "OUTPUTS": str(len(outputs)),
+        "MEMORY_ARGUMENT": ", memory=memory" if container.memory else "",
+        "MEMORY": MEMORY_TEXT.replace("@ROWS@", str(container.memory)) if container.memory else "",
+        "GATHERING": INSTANTS if layout.whole else POINTS,
+        "INPUT_ROWS": "\n".join(inputs) or "| | no inputs | | | |",
+        "OUTPUT_ROWS": "\n".join(outputs),
+    }
+    return fill(template, values)
+
+
+def fill(template: str, values: dict[str, str]) -> str:
+    """Return a text with each `@NAME@` replaced by its value."""
+    for name, value in values.items():
+        template = template.replace(f"@{name}@", value)
+    return template
+
+
+def _verified(figures: dict[str, Any]) -> str:
+    if figures["compiler"] is None:
+        return (
+            "No Fortran compiler was there when this was exported: the file was checked in Python "
+            "alone, and `make test` is still to be run."
+        )
+    lines = (
+        f"{found['largest']:.1e} in {precision} precision (allowed {found['allowed']:.0e})"
+        for precision, found in figures["native"].items()
+    )
+    precise = (
+        " It would lose more digits than that in single precision, so columns in single precision "
+        "are computed in double precision too."
+    )
+    return (
+        f"When it was exported, the compiled runtime differed from the trained closure by at most "
+        f"{' and '.join(lines)}, relative to the largest value of the same output."
+        f"{precise if figures['precise'] else ''}"
+    )
+
+
+def _bound(bounds: Any, number: int) -> str:
+    return "?" if bounds is None else f"{bounds[number - 1]:.6g}"

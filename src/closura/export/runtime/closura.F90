@@ -1,0 +1,2116 @@
+! closura.F90: runs a closure that Closura has learned inside a Fortran model.
+!
+! One file, Fortran 2008, no library. With -DCLOSURA_BLAS dense layers call sgemm and dgemm.
+!
+!   use closura
+!   type(closura_model) :: correction
+!   call closura_load(correction, 'network.closura', status)
+!   call closura_predict(correction, columns, tendencies, status)
+!
+! columns is (inputs, columns) and tendencies (outputs, columns), both real32 or both real64.
+! Every status that is not 0 has a message: closura_message(status). Nothing here stops the program.
+! A loaded model is only read: any number of threads may share it. Predicting allocates nothing;
+! it takes 0.7 MB of the calling thread's stack (raise OMP_STACKSIZE where threads have less).
+module closura
+  use, intrinsic :: iso_fortran_env, only: int32, int64, real32, real64
+  implicit none
+  private
+
+  public :: closura_model
+  public :: closura_load, closura_free, closura_predict, closura_message, closura_guard
+  public :: closura_check_inputs, closura_check_outputs
+  public :: closura_inputs, closura_outputs, closura_memory, closura_about
+  public :: closura_input_name, closura_input_units, closura_output_name, closura_output_units
+  public :: closura_start, closura_advance, closura_draw
+
+  ! Which copies of the numbers closura_load keeps.
+  integer, parameter, public :: closura_single = 1, closura_double = 2, closura_both = 3
+  ! What closura_predict does with a column that holds NaN or infinity: its tendencies are NaN and
+  ! the status tells (report), they are zero (zero), or they are NaN and the status is 0 (pass).
+  integer, parameter, public :: closura_report = 0, closura_zero = 1, closura_pass = 2
+  ! Bits of the flags of a column.
+  integer, parameter, public :: closura_flag_missing = 1, closura_flag_outside = 2
+  ! Length of names and units.
+  integer, parameter, public :: closura_text_length = 120
+
+  ! Kinds of status; a status is the kind plus 1000 times a number that belongs to it.
+  integer, parameter, public :: closura_ok = 0, closura_cannot_open = 1, closura_cannot_read = 2, &
+    closura_truncated = 3, closura_foreign = 4, closura_other_format = 5, closura_damaged = 6, &
+    closura_contradictory = 7, closura_unknown_operation = 8, closura_too_wide = 9, &
+    closura_out_of_memory = 10, closura_not_loaded = 20, closura_wrong_inputs = 21, &
+    closura_wrong_outputs = 22, closura_wrong_columns = 23, closura_wrong_precision = 24, &
+    closura_wrong_memory = 25, closura_wrong_flags = 26, closura_wrong_normal = 27, &
+    closura_wrong_setting = 28, closura_not_finite = 30, closura_wrong_name_count = 40, &
+    closura_wrong_input_name = 41, closura_wrong_input_units = 42, &
+    closura_wrong_output_name = 43, closura_wrong_output_units = 44
+
+  integer, parameter :: format_version = 1
+  integer(int32), parameter :: magic(2) = [1397705795_int32, 440488533_int32]  ! 'CLOS' 'URA' 26
+  integer(int32), parameter :: mark = 16909060_int32, swapped_mark = 67305985_int32
+  integer(int32), parameter :: done = 1162760004_int32                         ! 'DONE'
+  integer, parameter :: head_words = 8, tail_words = 2
+  integer, parameter :: op_select = 10, op_standardise = 11, op_restore = 12, op_dense = 13, &
+    op_polynomial = 14, op_trees = 15, op_add = 16, op_noise = 17
+
+  ! Panels lie on the stack: a block of columns before and after an operation.
+  integer, parameter :: buffer = 32768          ! numbers in a panel
+  integer, parameter :: widest = 8192           ! rows of a panel, so that 4 columns fit
+  integer, parameter :: longest_block = 1024    ! columns in a block
+  integer, parameter :: group = 4               ! columns that are multiplied together
+  integer, parameter :: rows_single = 16, rows_double = 8  ! rows that are multiplied together
+  integer, parameter :: accumulators = 256      ! outputs of trees that are summed together
+
+  type :: column_text
+    character(len=closura_text_length) :: name = '', units = ''
+  end type column_text
+
+  ! What one decision needs lies together: going down a tree is waiting for memory.
+  type :: tree_node
+    real(real32) :: threshold = 0
+    integer(int32) :: feature = 1, left = 1
+  end type tree_node
+
+  type :: operation
+    integer :: kind = 0, inputs = 0, outputs = 0, activation = 0, terms = 0, trees = 0
+    logical :: horner = .false., identity = .false.
+    real(real64) :: divisor = 1
+    integer(int32), allocatable :: indices(:)          ! inputs, outputs, roots of trees
+    integer(int32), allocatable :: leaf(:), exponents(:, :)   ! leaf: its column of values
+    type(tree_node), allocatable :: nodes(:)
+    real(real32), allocatable :: values(:, :)
+    real(real64), allocatable :: phi(:), sigma(:)
+    real(real32), allocatable :: first_single(:), second_single(:), weights_single(:, :, :)
+    real(real64), allocatable :: first_double(:), second_double(:), weights_double(:, :, :)
+  end type operation
+
+  type :: closura_model
+    private
+    logical :: loaded = .false., ranged = .false., precise = .false.   ! precise: in double always
+    integer :: inputs = 0, outputs = 0, memory = 0, missing = closura_report, precision = 0
+    integer :: width = 1, most_trees = 1
+    type(column_text), allocatable :: input(:), output(:)
+    real(real32), allocatable :: lower_single(:), upper_single(:)
+    real(real64), allocatable :: lower_double(:), upper_double(:)
+    type(operation), allocatable :: operations(:)
+    character(len=:), allocatable :: about
+  end type closura_model
+
+  ! A cursor over the words of a file; it never leaves them, and says so when it would have to.
+  type :: word_reader
+    integer(int32), allocatable :: words(:)
+    integer(int64) :: at = 1, last = 0
+    logical :: failed = .false.
+  end type word_reader
+
+  interface closura_predict
+    module procedure predict_columns, predict_double
+  end interface closura_predict
+
+  interface closura_start
+    module procedure start_single, start_double
+  end interface closura_start
+
+  interface closura_advance
+    module procedure advance_single, advance_double
+  end interface closura_advance
+
+  interface closura_draw
+    module procedure draw_single, draw_double
+  end interface closura_draw
+
+#ifdef CLOSURA_BLAS
+  interface
+    subroutine sgemm(transa, transb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc)
+      import :: real32
+      character, intent(in) :: transa, transb
+      integer, intent(in) :: m, n, k, lda, ldb, ldc
+      real(real32), intent(in) :: alpha, beta, a(lda, *), b(ldb, *)
+      real(real32), intent(inout) :: c(ldc, *)
+    end subroutine sgemm
+    subroutine dgemm(transa, transb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc)
+      import :: real64
+      character, intent(in) :: transa, transb
+      integer, intent(in) :: m, n, k, lda, ldb, ldc
+      real(real64), intent(in) :: alpha, beta, a(lda, *), b(ldb, *)
+      real(real64), intent(inout) :: c(ldc, *)
+    end subroutine dgemm
+  end interface
+#endif
+
+contains
+
+  ! ---- Loading -------------------------------------------------------------------------------
+
+  ! Read a .closura file. Where the status is not 0 the model is empty.
+  subroutine closura_load(model, file, status, precision)
+    type(closura_model), intent(out) :: model
+    character(len=*), intent(in) :: file
+    integer, intent(out) :: status
+    integer, intent(in), optional :: precision   ! closura_single, closura_double or closura_both
+    type(word_reader) :: reader
+
+    model%precision = closura_both
+    if (present(precision)) model%precision = precision
+    if (model%precision < closura_single .or. model%precision > closura_both) then
+      status = closura_wrong_setting
+      return
+    end if
+    call read_words(file, reader, status)
+    if (status == closura_ok) call check_words(reader, status)
+    if (status == closura_ok) call parse(model, reader, status)
+    if (status == closura_ok) call prepare(model, status)
+    model%loaded = status == closura_ok
+    if (.not. model%loaded) call closura_free(model)
+  end subroutine closura_load
+
+  ! Give the memory of a model back.
+  subroutine closura_free(model)
+    type(closura_model), intent(inout) :: model
+    type(closura_model) :: empty
+
+    model = empty
+  end subroutine closura_free
+
+  subroutine read_words(file, reader, status)
+    character(len=*), intent(in) :: file
+    type(word_reader), intent(inout) :: reader
+    integer, intent(out) :: status
+    integer :: unit, problem
+    integer(int64) :: bytes
+
+    status = closura_cannot_open
+    open(newunit=unit, file=file, access='stream', form='unformatted', action='read', &
+      status='old', iostat=problem)
+    if (problem /= 0) return
+    status = closura_cannot_read
+    inquire(unit=unit, size=bytes, iostat=problem)
+    if (problem == 0 .and. bytes >= 0) then
+      reader%last = bytes / 4
+      allocate(reader%words(reader%last), stat=problem)
+      if (problem /= 0) then
+        status = closura_out_of_memory
+      else
+        if (reader%last > 0) read(unit, iostat=problem) reader%words
+        if (problem == 0) status = closura_ok
+      end if
+    end if
+    close(unit, iostat=problem)
+    if (status /= closura_ok) return
+    if (reader%last < 2) then
+      status = closura_truncated
+    else if (mod(bytes, 4_int64) /= 0) then
+      status = closura_truncated
+      if (any(reader%words(1:2) /= magic)) status = closura_foreign
+    end if
+  end subroutine read_words
+
+  ! Look at head and tail, from what says most to what says least.
+  subroutine check_words(reader, status)
+    type(word_reader), intent(inout) :: reader
+    integer, intent(out) :: status
+    integer(int64) :: bytes
+
+    if (reader%last >= head_words) then
+      if (reader%words(4) == swapped_mark) call swap_bytes(reader%words)  ! this computer is big-endian
+    end if
+    status = closura_foreign
+    if (any(reader%words(1:2) /= magic)) return
+    status = closura_truncated
+    if (reader%last < head_words + tail_words) return
+    status = status_of(closura_other_format, int(max(reader%words(3), 0)))
+    if (reader%words(3) /= format_version) return
+    bytes = join(reader%words(5), reader%words(6))
+    status = closura_truncated
+    if (bytes > 4 * reader%last) return
+    status = closura_damaged
+    if (bytes /= 4 * reader%last .or. reader%words(4) /= mark) return
+    if (reader%words(reader%last - 1) /= done) return
+    if (reader%words(reader%last) /= checksum(reader%words(:reader%last - 1))) return
+    status = closura_ok
+  end subroutine check_words
+
+  subroutine parse(model, reader, status)
+    type(closura_model), intent(inout) :: model
+    type(word_reader), intent(inout) :: reader
+    integer, intent(out) :: status
+    integer :: sections, section, kind, problem
+    integer(int64) :: end_of_file, end_of_section
+
+    status = closura_contradictory
+    sections = int(reader%words(7))
+    end_of_file = reader%last - tail_words
+    if (sections < 5 .or. sections > end_of_file / 4) return
+    reader%at = head_words + 1
+    allocate(model%operations(sections - 5), stat=problem)
+    if (problem /= 0) then
+      status = closura_out_of_memory
+      return
+    end if
+    do section = 1, sections
+      reader%last = end_of_file
+      kind = take_whole(reader)
+      if (take_whole(reader) /= 0) reader%failed = .true.
+      end_of_section = take_long(reader)
+      if (reader%failed .or. end_of_section < 0) return
+      if (end_of_section > end_of_file - reader%at + 1) return
+      end_of_section = reader%at + end_of_section - 1
+      reader%last = end_of_section
+      status = closura_ok
+      call parse_section(model, reader, section, kind, status)
+      if (status == closura_ok .and. (reader%failed .or. reader%at /= end_of_section + 1)) &
+        status = closura_contradictory
+      if (status /= closura_ok) return
+      status = closura_contradictory
+    end do
+    if (reader%at == end_of_file + 1) status = closura_ok
+  end subroutine parse
+
+  subroutine parse_section(model, reader, section, kind, status)
+    type(closura_model), intent(inout) :: model
+    type(word_reader), intent(inout) :: reader
+    integer, intent(in) :: section, kind
+    integer, intent(inout) :: status
+    integer :: count, spare, problem
+
+    if (section <= 5 .and. kind /= section) then
+      status = closura_contradictory
+      return
+    end if
+    problem = 0
+    select case (section)
+    case (1)
+      call take_columns(reader, model%input, problem)
+      if (allocated(model%input)) model%inputs = size(model%input)
+    case (2)
+      call take_columns(reader, model%output, problem)
+      if (allocated(model%output)) model%outputs = size(model%output)
+    case (3)
+      count = take_whole(reader)
+      model%ranged = count > 0
+      if (count /= 0 .and. count /= model%inputs) reader%failed = .true.
+      if (model%ranged .and. .not. reader%failed) then
+        call take_reals(reader, count, model%lower_double, problem)
+        call take_reals(reader, count, model%upper_double, problem)
+      end if
+    case (4)
+      model%missing = take_whole(reader)
+      if (model%missing < closura_report .or. model%missing > closura_pass) reader%failed = .true.
+      spare = take_whole(reader)
+      if (spare /= 0 .and. spare /= 1) reader%failed = .true.
+      model%precise = spare == 1
+      if (model%precise) model%precision = closura_both
+      count = take_whole(reader)
+      if (count < 0 .or. count > reader%last - reader%at + 1) reader%failed = .true.
+      if (.not. reader%failed) then
+        do spare = 1, count
+          if (take_whole(reader) /= 0) reader%failed = .true.
+        end do
+      end if
+    case (5)
+      call take_text(reader, model%about, problem)
+    case default
+      call parse_operation(model%operations(section - 5), reader, kind, problem, status)
+    end select
+    if (problem /= 0 .and. .not. reader%failed) status = closura_out_of_memory
+  end subroutine parse_section
+
+  subroutine parse_operation(one, reader, kind, problem, status)
+    type(operation), intent(inout) :: one
+    type(word_reader), intent(inout) :: reader
+    integer, intent(in) :: kind
+    integer, intent(inout) :: problem, status
+
+    one%kind = kind
+    select case (kind)
+    case (op_select, op_add, op_noise)
+      one%inputs = take_whole(reader)
+      call take_wholes(reader, one%inputs, one%indices, problem)
+      if (kind == op_noise) then
+        call take_reals(reader, one%inputs, one%phi, problem)
+        call take_reals(reader, one%inputs, one%sigma, problem)
+      end if
+      one%outputs = one%inputs
+    case (op_standardise, op_restore)
+      one%inputs = take_whole(reader)
+      one%outputs = one%inputs
+      call take_reals(reader, one%inputs, one%first_double, problem)
+      call take_reals(reader, one%inputs, one%second_double, problem)
+    case (op_dense)
+      call parse_dense(one, reader, problem)
+    case (op_polynomial)
+      call parse_polynomial(one, reader, problem)
+    case (op_trees)
+      call parse_trees(one, reader, problem)
+    case default
+      status = status_of(closura_unknown_operation, kind)
+    end select
+    if (one%inputs < 0 .or. one%outputs < 0) reader%failed = .true.
+    if (status == closura_ok .and. max(one%inputs, one%outputs) > widest) &
+      status = status_of(closura_too_wide, max(one%inputs, one%outputs))
+  end subroutine parse_operation
+
+  ! Weights are read row by row as (outputs, inputs), into one copy that prepare() lays out.
+  subroutine parse_dense(one, reader, problem)
+    type(operation), intent(inout) :: one
+    type(word_reader), intent(inout) :: reader
+    integer, intent(inout) :: problem
+    integer :: bytes
+
+    one%inputs = take_whole(reader)
+    one%outputs = take_whole(reader)
+    one%activation = take_whole(reader)
+    bytes = take_whole(reader)
+    if (one%activation < 0 .or. one%activation > 8) reader%failed = .true.
+    if (min(one%inputs, one%outputs) < 0 .or. max(one%inputs, one%outputs) > widest) return
+    if (bytes == 8) then
+      call take_reals(reader, one%inputs * one%outputs, one%second_double, problem)
+      call take_reals(reader, one%outputs, one%first_double, problem)
+    else if (bytes == 4) then
+      call take_short_reals(reader, one%inputs * one%outputs, one%second_single, problem)
+      call take_short_reals(reader, one%outputs, one%first_single, problem)
+    else
+      reader%failed = .true.
+    end if
+  end subroutine parse_dense
+
+  subroutine parse_polynomial(one, reader, problem)
+    type(operation), intent(inout) :: one
+    type(word_reader), intent(inout) :: reader
+    integer, intent(inout) :: problem
+    integer(int32), allocatable :: exponents(:)
+    integer(int64) :: count
+    integer :: term
+
+    one%inputs = take_whole(reader)
+    one%outputs = take_whole(reader)
+    one%terms = take_whole(reader)
+    if (min(one%inputs, one%outputs, one%terms) < 0) reader%failed = .true.
+    if (max(one%inputs, one%outputs) > widest) return
+    count = int(one%terms, int64) * max(one%inputs, 2 * one%outputs)
+    if (reader%failed .or. count > reader%last - reader%at + 1) then
+      reader%failed = .true.
+      return
+    end if
+    call take_wholes(reader, one%terms * one%inputs, exponents, problem)
+    call take_reals(reader, one%terms * one%outputs, one%first_double, problem)
+    if (reader%failed .or. problem /= 0) return
+    if (any(exponents < 0) .or. any(exponents > 64)) reader%failed = .true.
+    allocate(one%exponents(one%inputs, one%terms), stat=problem)
+    if (problem /= 0) return
+    one%exponents = reshape(exponents, [one%inputs, one%terms])
+    one%horner = one%inputs == 1 .and. one%terms > 0
+    if (one%horner) one%horner = all(exponents == [(int(term - 1, int32), term = 1, one%terms)])
+  end subroutine parse_polynomial
+
+  ! Children come after their parent, so a column that goes down always ends at a leaf.
+  subroutine parse_trees(one, reader, problem)
+    type(operation), intent(inout) :: one
+    type(word_reader), intent(inout) :: reader
+    integer, intent(inout) :: problem
+    integer :: nodes, leaves, node
+    integer(int64) :: count
+    integer(int32), allocatable :: feature(:), left(:)
+    real(real32), allocatable :: threshold(:)
+
+    one%inputs = take_whole(reader)
+    one%outputs = take_whole(reader)
+    one%trees = take_whole(reader)
+    nodes = take_whole(reader)
+    leaves = take_whole(reader)
+    one%divisor = take_real(reader)
+    if (.not. finite_double(one%divisor)) then
+      reader%failed = .true.
+    else if (one%divisor < 1) then
+      reader%failed = .true.
+    end if
+    if (min(one%inputs, one%outputs, one%trees, nodes, leaves) < 0) reader%failed = .true.
+    if (max(one%inputs, one%outputs, one%trees) > widest) return
+    count = int(leaves, int64) * one%outputs + 3_int64 * nodes + one%trees
+    if (reader%failed .or. count /= reader%last - reader%at + 1) then
+      reader%failed = .true.
+      return
+    end if
+    call take_wholes(reader, one%trees, one%indices, problem)
+    call take_wholes(reader, nodes, feature, problem)
+    call take_wholes(reader, nodes, left, problem)
+    call take_short_reals(reader, nodes, threshold, problem)
+    if (reader%failed .or. problem /= 0) return
+    allocate(one%values(one%outputs, leaves), one%leaf(nodes), one%nodes(nodes), stat=problem)
+    if (problem /= 0) return
+    do node = 1, leaves
+      call copy_words(reader%words(reader%at:reader%at + one%outputs - 1), one%values(:, node))
+      if (.not. all(finite_single(one%values(:, node)))) reader%failed = .true.
+      reader%at = reader%at + one%outputs
+    end do
+    if (any(one%indices < 0) .or. any(one%indices >= nodes)) reader%failed = .true.
+    if (any(feature < 0)) reader%failed = .true.
+    do node = 1, nodes
+      one%leaf(node) = feature(node) + 1_int32
+      if (left(node) == node - 1) then
+        if (feature(node) >= leaves) reader%failed = .true.
+        ! From a leaf no feature leads on, so going down needs no branch.
+        one%nodes(node) = tree_node(huge(1.0_real32), 1_int32, int(node, int32))
+      else
+        if (left(node) < node .or. left(node) > nodes - 2) reader%failed = .true.
+        if (feature(node) >= one%inputs) reader%failed = .true.
+        one%nodes(node) = tree_node(threshold(node), feature(node) + 1_int32, left(node) + 1_int32)
+      end if
+    end do
+    one%indices = one%indices + 1_int32
+  end subroutine parse_trees
+
+  pure subroutine copy_words(words, values)
+    integer(int32), intent(in) :: words(:)
+    real(real32), intent(out) :: values(:)
+    integer :: place
+
+    do place = 1, size(words)
+      values(place) = transfer(words(place), 1.0_real32)
+    end do
+  end subroutine copy_words
+
+  ! Check that every operation fits the one before it, and lay its numbers out for the kernels.
+  subroutine prepare(model, status)
+    type(closura_model), intent(inout) :: model
+    integer, intent(out) :: status
+    integer :: place, rows, problem
+
+    status = closura_contradictory
+    rows = -1
+    problem = 0
+    do place = 1, size(model%operations)
+      associate (one => model%operations(place))
+        select case (one%kind)
+        case (op_select)
+          if (out_of_range(one%indices, model%inputs)) return
+        case (op_noise)
+          if (out_of_range(one%indices, model%outputs)) return
+          model%memory = model%memory + one%inputs
+        case (op_add)
+          if (out_of_range(one%indices, model%outputs) .or. one%inputs /= rows) return
+        case default
+          if (one%inputs /= rows) return
+        end select
+        if (allocated(one%indices) .and. one%kind /= op_trees) one%indices = one%indices + 1_int32
+        if (one%kind /= op_noise) rows = one%outputs
+        model%width = max(model%width, one%inputs, one%outputs)
+        model%most_trees = max(model%most_trees, one%trees)
+        call lay_out(one, model%precision, problem)
+      end associate
+    end do
+    if (model%memory > widest) return
+    if (model%ranged) then
+      model%lower_single = to_single(model%lower_double)
+      model%upper_single = to_single(model%upper_double)
+    end if
+    status = merge(closura_ok, closura_out_of_memory, problem == 0)
+  end subroutine prepare
+
+  subroutine lay_out(one, precision, problem)
+    type(operation), intent(inout) :: one
+    integer, intent(in) :: precision
+    integer, intent(inout) :: problem
+    real(real64), allocatable :: weights(:), offsets(:)
+
+    select case (one%kind)
+    case (op_standardise)
+      ! A multiplication is as exact as the panel, and cheaper than a division.
+      where (abs(one%second_double) >= tiny(1.0_real64)) one%second_double = 1 / one%second_double
+    case (op_dense)
+      if (allocated(one%second_double)) then
+        call move_alloc(one%second_double, weights)
+        call move_alloc(one%first_double, offsets)
+      else
+        allocate(weights(size(one%second_single)), offsets(size(one%first_single)), stat=problem)
+        if (problem /= 0) return
+        weights = real(one%second_single, real64)
+        offsets = real(one%first_single, real64)
+        deallocate(one%second_single, one%first_single)
+      end if
+      if (iand(precision, closura_single) /= 0) call lay_out_single(one, weights, offsets, problem)
+      if (iand(precision, closura_double) /= 0) call lay_out_double(one, weights, offsets, problem)
+      return
+    end select
+    if (allocated(one%first_double)) one%first_single = to_single(one%first_double)
+    if (allocated(one%second_double)) one%second_single = to_single(one%second_double)
+  end subroutine lay_out
+
+  elemental function to_single(value) result(found)
+    real(real64), intent(in) :: value
+    real(real32) :: found
+    real(real64), parameter :: largest = real(huge(1.0_real32), real64)
+
+    found = real(min(max(value, -largest), largest), real32)
+  end function to_single
+
+  pure logical function out_of_range(indices, count)
+    integer(int32), intent(in) :: indices(:)
+    integer, intent(in) :: count
+
+    out_of_range = any(indices < 0) .or. any(indices >= count)
+  end function out_of_range
+
+  ! ---- Words of a file -----------------------------------------------------------------------
+
+  integer function take_whole(reader)
+    type(word_reader), intent(inout) :: reader
+
+    take_whole = 0
+    if (reader%at > reader%last) reader%failed = .true.
+    if (reader%failed) return
+    take_whole = int(reader%words(reader%at))
+    reader%at = reader%at + 1
+  end function take_whole
+
+  integer(int64) function take_long(reader)
+    type(word_reader), intent(inout) :: reader
+    integer(int32) :: low, high
+
+    low = int(take_whole(reader), int32)
+    high = int(take_whole(reader), int32)
+    take_long = join(low, high)
+  end function take_long
+
+  real(real64) function take_real(reader)
+    type(word_reader), intent(inout) :: reader
+
+    take_real = transfer(take_long(reader), 1.0_real64)
+  end function take_real
+
+  logical function lacks(reader, count, words_each)
+    type(word_reader), intent(inout) :: reader
+    integer, intent(in) :: count, words_each
+
+    if (count < 0) reader%failed = .true.
+    if (.not. reader%failed) &
+      reader%failed = words_each * int(count, int64) > reader%last - reader%at + 1
+    lacks = reader%failed
+  end function lacks
+
+  subroutine take_wholes(reader, count, values, problem)
+    type(word_reader), intent(inout) :: reader
+    integer, intent(in) :: count
+    integer(int32), allocatable, intent(out) :: values(:)
+    integer, intent(inout) :: problem
+
+    allocate(values(0))
+    if (lacks(reader, count, 1) .or. problem /= 0) return
+    deallocate(values)
+    allocate(values(count), stat=problem)
+    if (problem /= 0) return
+    values = reader%words(reader%at:reader%at + count - 1)
+    reader%at = reader%at + count
+  end subroutine take_wholes
+
+  subroutine take_short_reals(reader, count, values, problem)
+    type(word_reader), intent(inout) :: reader
+    integer, intent(in) :: count
+    real(real32), allocatable, intent(out) :: values(:)
+    integer, intent(inout) :: problem
+    integer :: place
+
+    allocate(values(0))
+    if (lacks(reader, count, 1) .or. problem /= 0) return
+    deallocate(values)
+    allocate(values(count), stat=problem)
+    if (problem /= 0) return
+    do place = 1, count
+      values(place) = transfer(reader%words(reader%at + place - 1), 1.0_real32)
+    end do
+    if (.not. all(finite_single(values))) reader%failed = .true.
+    reader%at = reader%at + count
+  end subroutine take_short_reals
+
+  subroutine take_reals(reader, count, values, problem)
+    type(word_reader), intent(inout) :: reader
+    integer, intent(in) :: count
+    real(real64), allocatable, intent(out) :: values(:)
+    integer, intent(inout) :: problem
+    integer :: place
+
+    allocate(values(0))
+    if (lacks(reader, count, 2) .or. problem /= 0) return
+    deallocate(values)
+    allocate(values(count), stat=problem)
+    if (problem /= 0) return
+    do place = 1, count
+      values(place) = take_real(reader)
+    end do
+    if (.not. all(finite_double(values))) reader%failed = .true.
+  end subroutine take_reals
+
+  subroutine take_text(reader, text, problem)
+    type(word_reader), intent(inout) :: reader
+    character(len=:), allocatable, intent(out) :: text
+    integer, intent(inout) :: problem
+    integer :: count, place, words
+    integer(int32) :: word
+
+    count = take_whole(reader)
+    words = count / 4 + merge(1, 0, mod(count, 4) /= 0)
+    text = ''
+    if (lacks(reader, count, 0)) return
+    if (lacks(reader, words, 1)) return
+    deallocate(text)
+    allocate(character(len=count) :: text, stat=problem)
+    if (problem /= 0) return
+    do place = 1, count
+      word = reader%words(reader%at + (place - 1) / 4)
+      text(place:place) = achar_of(iand(ishft(word, -8 * mod(place - 1, 4)), 255_int32))
+    end do
+    reader%at = reader%at + words
+  end subroutine take_text
+
+  subroutine take_columns(reader, columns, problem)
+    type(word_reader), intent(inout) :: reader
+    type(column_text), allocatable, intent(out) :: columns(:)
+    integer, intent(inout) :: problem
+    character(len=:), allocatable :: text
+    integer :: count, place
+
+    count = take_whole(reader)
+    if (lacks(reader, count, 2)) return
+    allocate(columns(count), stat=problem)
+    if (problem /= 0) return
+    do place = 1, count
+      call take_text(reader, text, problem)
+      if (len(text) > closura_text_length) reader%failed = .true.
+      columns(place)%name = text
+      call take_text(reader, text, problem)
+      if (len(text) > closura_text_length) reader%failed = .true.
+      columns(place)%units = text
+      if (reader%failed .or. problem /= 0) return
+    end do
+  end subroutine take_columns
+
+  pure character function achar_of(byte)
+    integer(int32), intent(in) :: byte
+
+    achar_of = char(int(byte))   ! bytes of UTF-8 above 127 pass through
+  end function achar_of
+
+  elemental integer(int64) function join(low, high)
+    integer(int32), intent(in) :: low, high
+
+    join = ior(iand(int(low, int64), 4294967295_int64), ishft(int(high, int64), 32))
+  end function join
+
+  elemental subroutine swap_bytes(word)
+    integer(int32), intent(inout) :: word
+
+    word = ior(ior(ishft(word, 24), ishft(iand(word, 65280_int32), 8)), &
+      ior(iand(ishft(word, -8), 65280_int32), ishft(word, -24)))
+  end subroutine swap_bytes
+
+  ! CRC-32 of zlib over the bytes of words, four bytes at once.
+  pure integer(int32) function checksum(words)
+    integer(int32), intent(in) :: words(:)
+    integer(int32), parameter :: polynomial = -306674912_int32
+    integer(int32) :: table(0:255, 4), word
+    integer :: byte, bit, slice
+    integer(int64) :: place
+
+    do byte = 0, 255
+      word = int(byte, int32)
+      do bit = 1, 8
+        if (btest(word, 0)) then
+          word = ieor(ishft(word, -1), polynomial)
+        else
+          word = ishft(word, -1)
+        end if
+      end do
+      table(byte, 1) = word
+    end do
+    do slice = 2, 4
+      do byte = 0, 255
+        word = table(byte, slice - 1)
+        table(byte, slice) = ieor(ishft(word, -8), table(iand(word, 255_int32), 1))
+      end do
+    end do
+    checksum = not(0_int32)
+    do place = 1, size(words, kind=int64)
+      word = ieor(checksum, words(place))
+      checksum = ieor( &
+        ieor(table(iand(word, 255_int32), 4), table(iand(ishft(word, -8), 255_int32), 3)), &
+        ieor(table(iand(ishft(word, -16), 255_int32), 2), table(ishft(word, -24), 1)))
+    end do
+    checksum = not(checksum)
+  end function checksum
+
+  ! ---- What a model says of itself -----------------------------------------------------------
+
+  ! Number of inputs of a column.
+  pure integer function closura_inputs(model)
+    type(closura_model), intent(in) :: model
+
+    closura_inputs = model%inputs
+  end function closura_inputs
+
+  ! Number of outputs of a column.
+  pure integer function closura_outputs(model)
+    type(closura_model), intent(in) :: model
+
+    closura_outputs = model%outputs
+  end function closura_outputs
+
+  ! Number of values that the host remembers for each column; 0 where there is no noise.
+  pure integer function closura_memory(model)
+    type(closura_model), intent(in) :: model
+
+    closura_memory = model%memory
+  end function closura_memory
+
+  ! Where the closure comes from, as JSON: passport, version, how columns are gathered.
+  pure function closura_about(model) result(about)
+    type(closura_model), intent(in) :: model
+    character(len=:), allocatable :: about
+
+    about = ''
+    if (allocated(model%about)) about = model%about
+  end function closura_about
+
+  pure function closura_input_name(model, number) result(text)
+    type(closura_model), intent(in) :: model
+    integer, intent(in) :: number
+    character(len=:), allocatable :: text
+
+    text = ''
+    if (number >= 1 .and. number <= model%inputs) text = trim(model%input(number)%name)
+  end function closura_input_name
+
+  pure function closura_input_units(model, number) result(text)
+    type(closura_model), intent(in) :: model
+    integer, intent(in) :: number
+    character(len=:), allocatable :: text
+
+    text = ''
+    if (number >= 1 .and. number <= model%inputs) text = trim(model%input(number)%units)
+  end function closura_input_units
+
+  pure function closura_output_name(model, number) result(text)
+    type(closura_model), intent(in) :: model
+    integer, intent(in) :: number
+    character(len=:), allocatable :: text
+
+    text = ''
+    if (number >= 1 .and. number <= model%outputs) text = trim(model%output(number)%name)
+  end function closura_output_name
+
+  pure function closura_output_units(model, number) result(text)
+    type(closura_model), intent(in) :: model
+    integer, intent(in) :: number
+    character(len=:), allocatable :: text
+
+    text = ''
+    if (number >= 1 .and. number <= model%outputs) text = trim(model%output(number)%units)
+  end function closura_output_units
+
+  ! Compare the names and units of what the host will hand over with those of the file.
+  subroutine closura_check_inputs(model, names, units, status)
+    type(closura_model), intent(in) :: model
+    character(len=*), intent(in) :: names(:), units(:)
+    integer, intent(out) :: status
+
+    call check_columns(model, model%input, names, units, closura_wrong_input_name, status)
+  end subroutine closura_check_inputs
+
+  ! Compare the names and units of what the host expects back with those of the file.
+  subroutine closura_check_outputs(model, names, units, status)
+    type(closura_model), intent(in) :: model
+    character(len=*), intent(in) :: names(:), units(:)
+    integer, intent(out) :: status
+
+    call check_columns(model, model%output, names, units, closura_wrong_output_name, status)
+  end subroutine closura_check_outputs
+
+  subroutine check_columns(model, columns, names, units, kind, status)
+    type(closura_model), intent(in) :: model
+    type(column_text), allocatable, intent(in) :: columns(:)
+    character(len=*), intent(in) :: names(:), units(:)
+    integer, intent(in) :: kind
+    integer, intent(out) :: status
+    integer :: place
+
+    status = closura_not_loaded
+    if (.not. model%loaded) return
+    status = status_of(closura_wrong_name_count, size(columns))
+    if (size(names) /= size(columns) .or. size(units) /= size(columns)) return
+    do place = 1, size(columns)
+      status = status_of(kind, place)
+      if (columns(place)%name /= names(place)) return
+      status = status_of(kind + 1, place)
+      if (columns(place)%units /= units(place)) return
+    end do
+    status = closura_ok
+  end subroutine check_columns
+
+  ! Choose what happens to columns that hold NaN or infinity; the file says what it is at first.
+  subroutine closura_guard(model, missing, status)
+    type(closura_model), intent(inout) :: model
+    integer, intent(in) :: missing   ! closura_report, closura_zero or closura_pass
+    integer, intent(out) :: status
+
+    status = closura_not_loaded
+    if (.not. model%loaded) return
+    status = closura_wrong_setting
+    if (missing < closura_report .or. missing > closura_pass) return
+    model%missing = missing
+    status = closura_ok
+  end subroutine closura_guard
+
+  ! What a status means and what to do; with the model, which input or output it is about.
+  function closura_message(status, model) result(message)
+    integer, intent(in) :: status
+    type(closura_model), intent(in), optional :: model
+    character(len=:), allocatable :: message
+    character(len=12) :: number
+    integer :: place
+
+    place = status / 1000
+    write(number, '(i0)') place
+    select case (mod(status, 1000))
+    case (closura_ok)
+      message = 'closura: no error.'
+    case (closura_cannot_open)
+      message = 'closura: the file cannot be opened; check its path and permissions.'
+    case (closura_cannot_read)
+      message = 'closura: the file cannot be read to its end; check the disk, or copy it again.'
+    case (closura_truncated)
+      message = 'closura: the file is cut off; copy it again, in binary mode.'
+    case (closura_foreign)
+      message = 'closura: this is no .closura file; give the one that `closura export` wrote.'
+    case (closura_other_format)
+      message = 'closura: the file has format '//trim(number)//' and this closura.F90 reads '// &
+        'format 1; take the closura.F90 that was exported with it, or export it again.'
+    case (closura_damaged)
+      message = 'closura: the file is damaged (its checksum is wrong); copy it again.'
+    case (closura_contradictory)
+      message = 'closura: the contents of the file contradict each other; export it again.'
+    case (closura_unknown_operation)
+      message = 'closura: the file needs operation '//trim(number)//', which this closura.F90 '// &
+        'does not know; take the closura.F90 that was exported with it.'
+    case (closura_too_wide)
+      message = 'closura: the file has a layer of '//trim(number)//' values, and 8192 is the '// &
+        'widest; raise buffer and widest in closura.F90 together.'
+    case (closura_out_of_memory)
+      message = 'closura: there is not enough memory; load one precision only.'
+    case (closura_not_loaded)
+      message = 'closura: the model is empty; call closura_load first and check its status.'
+    case (closura_wrong_inputs)
+      message = 'closura: columns has '//trim(number)//' rows'//wanted(model, 1)// &
+        '; it is (inputs, columns).'
+    case (closura_wrong_outputs)
+      message = 'closura: tendencies has '//trim(number)//' rows'//wanted(model, 2)// &
+        '; it is (outputs, columns).'
+    case (closura_wrong_columns)
+      message = 'closura: tendencies has '//trim(number)//' columns, and columns another number; '// &
+        'give both the same.'
+    case (closura_wrong_precision)
+      message = 'closura: this precision was not loaded; call closura_load with closura_both.'
+    case (closura_wrong_memory)
+      message = 'closura: memory is missing or of another shape; pass closura_memory(model) rows '// &
+        'and as many columns as columns has.'
+    case (closura_wrong_flags)
+      message = 'closura: flags has '//trim(number)//' values; give one for each column.'
+    case (closura_wrong_normal)
+      message = 'closura: normal and memory differ in shape; both are '// &
+        '(closura_memory(model), columns).'
+    case (closura_wrong_setting)
+      message = 'closura: there is no such precision or guard; use the constants of the module.'
+    case (closura_not_finite)
+      message = 'closura: '//trim(number)//' columns hold NaN or infinity and got NaN back; look '// &
+        'for them with flags=, or choose closura_zero or closura_pass with closura_guard.'
+    case (closura_wrong_name_count)
+      message = 'closura: the file wants '//trim(number)//' names and as many units; give all.'
+    case (closura_wrong_input_name)
+      message = 'closura: the name of input '//trim(number)//' is another'//wanted(model, 3, place)// &
+        '; order and names are in the README beside the file.'
+    case (closura_wrong_input_units)
+      message = 'closura: input '//trim(number)//' has other units'//wanted(model, 4, place)// &
+        '; convert it first.'
+    case (closura_wrong_output_name)
+      message = 'closura: the name of output '//trim(number)//' is another'// &
+        wanted(model, 5, place)//'; order and names are in the README beside the file.'
+    case (closura_wrong_output_units)
+      message = 'closura: output '//trim(number)//' has other units'//wanted(model, 6, place)// &
+        '; convert it.'
+    case default
+      message = 'closura: there is no such status; pass the one that a routine returned.'
+    end select
+  end function closura_message
+
+  ! ", wanted ..." where the model is known.
+  function wanted(model, what, place) result(text)
+    type(closura_model), intent(in), optional :: model
+    integer, intent(in) :: what
+    integer, intent(in), optional :: place
+    character(len=:), allocatable :: text
+    character(len=12) :: number
+
+    text = ''
+    if (.not. present(model)) return
+    number = ''
+    select case (what)
+    case (1)
+      write(number, '(i0)') model%inputs
+    case (2)
+      write(number, '(i0)') model%outputs
+    case (3)
+      text = closura_input_name(model, place)
+    case (4)
+      text = closura_input_units(model, place)
+    case (5)
+      text = closura_output_name(model, place)
+    case (6)
+      text = closura_output_units(model, place)
+    end select
+    if (what <= 2) then
+      text = ', wanted '//trim(number)
+    else
+      text = ", wanted '"//text//"'"
+    end if
+  end function wanted
+
+  pure integer function status_of(kind, number)
+    integer, intent(in) :: kind, number
+
+    status_of = kind + 1000 * min(max(number, 0), 2000000)
+  end function status_of
+
+  ! ---- Random numbers ------------------------------------------------------------------------
+
+  ! Threefry-2x32 with 20 rounds: 64 random bits that depend on key and counter alone, so on no
+  ! number of ranks or threads. Salmon et al. (2011), doi:10.1145/2063384.2063405.
+  pure subroutine threefry(key, counter, bits)
+    integer(int64), intent(in) :: key(2), counter(2)
+    integer(int64), intent(out) :: bits(2)
+    integer(int64), parameter :: mask = 4294967295_int64, parity = 466688986_int64
+    integer, parameter :: rotation(0:7) = [13, 15, 26, 6, 17, 29, 16, 24]
+    integer(int64) :: schedule(0:2)
+    integer :: round, turn
+
+    schedule = [key(1), key(2), ieor(ieor(key(1), key(2)), parity)]
+    bits = iand(counter + schedule(0:1), mask)
+    do round = 0, 19
+      bits(1) = iand(bits(1) + bits(2), mask)
+      turn = rotation(mod(round, 8))
+      bits(2) = iand(ior(ishft(bits(2), turn), ishft(bits(2), turn - 32)), mask)
+      bits(2) = ieor(bits(2), bits(1))
+      if (mod(round, 4) == 3) then
+        turn = (round + 1) / 4
+        bits(1) = iand(bits(1) + schedule(mod(turn, 3)), mask)
+        bits(2) = iand(bits(2) + schedule(mod(turn + 1, 3)) + turn, mask)
+      end if
+    end do
+  end subroutine threefry
+
+  ! One number from N(0, 1), by Box and Muller (1958).
+  pure real(real64) function one_normal(seed, step, column, row)
+    integer, intent(in) :: seed, step, column, row
+    real(real64), parameter :: two_pi = 6.283185307179586476925286766559_real64
+    integer(int64), parameter :: mask = 4294967295_int64
+    real(real64) :: uniform(2)
+    integer(int64) :: bits(2)
+
+    call threefry(iand(int([seed, step], int64), mask), iand(int([column, row], int64), mask), bits)
+    uniform = (real(bits, real64) + 0.5_real64) / 4294967296.0_real64
+    one_normal = sqrt(-2 * log(uniform(1))) * cos(two_pi * uniform(2))
+  end function one_normal
+
+  ! ---- In single precision -------------------------------------------------------------------
+
+  ! Return the tendencies to add of every column.
+  !
+  ! Pass memory= where closura_memory(model) > 0: it is used, and left as it is. Each flag is the
+  ! sum of closura_flag_missing (NaN or infinity) and closura_flag_outside (outside the training
+  ! range). Columns are worked on in blocks; the result of a column depends on no other one.
+  recursive subroutine predict_single(model, columns, tendencies, status, memory, flags)
+    type(closura_model), intent(in) :: model
+    real(real32), intent(in) :: columns(:, :)
+    real(real32), intent(out) :: tendencies(:, :)
+    integer, intent(out) :: status
+    real(real32), intent(in), optional :: memory(:, :)
+    integer, intent(out), optional :: flags(:)
+    real(real32) :: panel(buffer, 2)
+    integer(int32) :: leaves(buffer)
+    integer :: state(longest_block)
+    integer :: first, last, count, block, place, now, row
+    integer :: missing
+
+    call check_single(model, columns, tendencies, status, memory, flags)
+    if (status /= closura_ok) return
+    block = min(longest_block, buffer / padded_single(model%width), buffer / model%most_trees)
+    block = max(group, block - mod(block, group))
+    missing = 0
+    do first = 1, size(columns, 2), block
+      last = min(first + block - 1, size(columns, 2))
+      count = last - first + 1
+      call inspect_single(model, columns(:, first:last), state(1:count))
+      tendencies(:, first:last) = 0
+      now = 1
+      row = 0
+      do place = 1, size(model%operations)
+        associate (one => model%operations(place))
+          select case (one%kind)
+          case (op_select)
+            now = 1
+            call gather_single(one, columns(:, first:last), state(1:count), panel(:, now))
+          case (op_standardise)
+            call standardise_single(one, count, panel(:, now))
+          case (op_restore)
+            call restore_single(one, count, panel(:, now))
+          case (op_dense)
+            call dense_single(one, count, panel(:, now), panel(:, 3 - now))
+            now = 3 - now
+          case (op_polynomial)
+            call polynomial_single(one, count, panel(:, now), panel(:, 3 - now))
+            now = 3 - now
+          case (op_trees)
+            call trees_single(one, count, panel(:, now), leaves, panel(:, 3 - now))
+            now = 3 - now
+          case (op_add)
+            call add_single(one, panel(:, now), tendencies(:, first:last))
+          case (op_noise)
+            call add_memory_single(one, memory(row + 1:row + one%inputs, first:last), &
+              tendencies(:, first:last))
+            row = row + one%inputs
+          end select
+        end associate
+      end do
+      call mark_single(model, state(1:count), tendencies(:, first:last), missing)
+      if (present(flags)) flags(first:last) = state(1:count)
+    end do
+    if (missing > 0 .and. model%missing == closura_report) &
+      status = status_of(closura_not_finite, missing)
+  end subroutine predict_single
+
+  ! Fill a memory with its stationary distribution, from numbers drawn from N(0, 1).
+  subroutine start_single(model, memory, normal, status)
+    type(closura_model), intent(in) :: model
+    real(real32), intent(inout) :: memory(:, :)   ! (closura_memory(model), columns)
+    real(real32), intent(in) :: normal(:, :)      ! the same shape
+    integer, intent(out) :: status
+    integer :: place, row, number
+
+    call check_memory_single(model, memory, normal, status)
+    if (status /= closura_ok) return
+    row = 0
+    do place = 1, size(model%operations)
+      if (model%operations(place)%kind /= op_noise) cycle
+      do number = 1, model%operations(place)%inputs
+        row = row + 1
+        memory(row, :) = real(model%operations(place)%sigma(number), real32) * normal(row, :)
+      end do
+    end do
+  end subroutine start_single
+
+  ! Bring a memory one time step further: call it once a time step, not once a stage.
+  subroutine advance_single(model, memory, normal, status)
+    type(closura_model), intent(in) :: model
+    real(real32), intent(inout) :: memory(:, :)   ! (closura_memory(model), columns)
+    real(real32), intent(in) :: normal(:, :)      ! the same shape, drawn from N(0, 1)
+    integer, intent(out) :: status
+    integer :: place, row, number
+    real(real64) :: phi, kick
+
+    call check_memory_single(model, memory, normal, status)
+    if (status /= closura_ok) return
+    row = 0
+    do place = 1, size(model%operations)
+      if (model%operations(place)%kind /= op_noise) cycle
+      do number = 1, model%operations(place)%inputs
+        row = row + 1
+        phi = model%operations(place)%phi(number)
+        kick = model%operations(place)%sigma(number) * sqrt(max(0.0_real64, 1 - phi**2))
+        memory(row, :) = real(phi * memory(row, :) + kick * normal(row, :), real32)
+      end do
+    end do
+  end subroutine advance_single
+
+  ! Draw numbers from N(0, 1) that depend on seed, step, the global number of a column and the row
+  ! alone: a run is the same on any number of ranks. They are Threefry-2x32-20 with the key
+  ! (seed, step) and the counter (column, row), both from 1, and Box and Muller's cosine.
+  subroutine draw_single(seed, step, first_column, normal)
+    integer, intent(in) :: seed, step
+    integer, intent(in) :: first_column          ! global number of normal(:, 1), from 1
+    real(real32), intent(out) :: normal(:, :)    ! (closura_memory(model), columns)
+    integer :: column, row
+
+    do column = 1, size(normal, 2)
+      do row = 1, size(normal, 1)
+        normal(row, column) = real(one_normal(seed, step, first_column + column - 1, row), real32)
+      end do
+    end do
+  end subroutine draw_single
+
+  subroutine check_single(model, columns, tendencies, status, memory, flags)
+    type(closura_model), intent(in) :: model
+    real(real32), intent(in) :: columns(:, :), tendencies(:, :)
+    integer, intent(out) :: status
+    real(real32), intent(in), optional :: memory(:, :)
+    integer, intent(in), optional :: flags(:)
+
+    status = closura_ok
+    if (.not. model%loaded) then
+      status = closura_not_loaded
+    else if (iand(model%precision, closura_single) == 0) then
+      status = closura_wrong_precision
+    else if (size(columns, 1) /= model%inputs) then
+      status = status_of(closura_wrong_inputs, size(columns, 1))
+    else if (size(tendencies, 1) /= model%outputs) then
+      status = status_of(closura_wrong_outputs, size(tendencies, 1))
+    else if (size(tendencies, 2) /= size(columns, 2)) then
+      status = status_of(closura_wrong_columns, size(tendencies, 2))
+    end if
+    if (status /= closura_ok) return
+    if (model%memory > 0 .and. .not. present(memory)) status = closura_wrong_memory
+    if (present(memory)) then
+      if (size(memory, 1) /= model%memory .or. size(memory, 2) /= size(columns, 2)) &
+        status = closura_wrong_memory
+    end if
+    if (present(flags)) then
+      if (size(flags) /= size(columns, 2)) status = status_of(closura_wrong_flags, size(flags))
+    end if
+  end subroutine check_single
+
+  subroutine check_memory_single(model, memory, normal, status)
+    type(closura_model), intent(in) :: model
+    real(real32), intent(in) :: memory(:, :), normal(:, :)
+    integer, intent(out) :: status
+
+    status = closura_not_loaded
+    if (.not. model%loaded) return
+    status = closura_wrong_memory
+    if (size(memory, 1) /= model%memory) return
+    status = closura_wrong_normal
+    if (any(shape(memory) /= shape(normal))) return
+    status = closura_ok
+  end subroutine check_memory_single
+
+  ! Rows of a panel: a whole number of groups, so that every column takes the same path.
+  pure integer function padded_single(rows)
+    integer, intent(in) :: rows
+
+    padded_single = max(1, (rows + rows_single - 1) / rows_single) * rows_single
+  end function padded_single
+
+  ! Whether a number is finite, from its bits: compilers may be told that all numbers are.
+  elemental logical function finite_single(value)
+    real(real32), intent(in) :: value
+
+    finite_single = abs_bits_single(value) <= abs_bits_single(huge(value))
+  end function finite_single
+
+  pure subroutine inspect_single(model, columns, state)
+    type(closura_model), intent(in) :: model
+    real(real32), intent(in) :: columns(:, :)
+    integer, intent(out) :: state(:)
+    integer :: column
+
+    do column = 1, size(columns, 2)
+      state(column) = 0
+      if (.not. all(finite_single(columns(:, column)))) then
+        state(column) = closura_flag_missing
+      else if (model%ranged) then
+        if (any(columns(:, column) < model%lower_single) .or. &
+          any(columns(:, column) > model%upper_single)) state(column) = closura_flag_outside
+      end if
+    end do
+  end subroutine inspect_single
+
+  pure subroutine gather_single(one, columns, state, panel)
+    type(operation), intent(in) :: one
+    real(real32), intent(in) :: columns(:, :)
+    integer, intent(in) :: state(:)
+    real(real32), intent(inout) :: panel(padded_single(one%inputs), *)
+    integer :: column, row, count
+
+    count = size(columns, 2)
+    do column = 1, count
+      if (iand(state(column), closura_flag_missing) /= 0) then
+        panel(:, column) = 0   ! nothing is computed with NaN: hosts may trap it
+      else
+        do row = 1, one%inputs
+          panel(row, column) = columns(one%indices(row), column)
+        end do
+        panel(one%inputs + 1:, column) = 0
+      end if
+    end do
+    do column = count + 1, count + modulo(-count, group)
+      panel(:, column) = 0
+    end do
+  end subroutine gather_single
+
+  pure subroutine standardise_single(one, count, panel)
+    type(operation), intent(in) :: one
+    integer, intent(in) :: count
+    real(real32), intent(inout) :: panel(padded_single(one%inputs), *)
+    integer :: column, rows
+
+    rows = one%inputs
+    do column = 1, count
+      panel(1:rows, column) = (panel(1:rows, column) - one%first_single) * one%second_single
+    end do
+  end subroutine standardise_single
+
+  pure subroutine restore_single(one, count, panel)
+    type(operation), intent(in) :: one
+    integer, intent(in) :: count
+    real(real32), intent(inout) :: panel(padded_single(one%inputs), *)
+    integer :: column, rows
+
+    rows = one%inputs
+    do column = 1, count
+      panel(1:rows, column) = panel(1:rows, column) * one%second_single + one%first_single
+    end do
+  end subroutine restore_single
+
+  subroutine dense_single(one, count, before, after)
+    type(operation), intent(in) :: one
+    integer, intent(in) :: count
+    real(real32), intent(in) :: before(padded_single(one%inputs), *)
+    real(real32), intent(inout) :: after(padded_single(one%outputs), *)
+    integer :: columns, rows
+#ifdef CLOSURA_BLAS
+    integer :: column
+#endif
+
+    columns = count + modulo(-count, group)
+    rows = padded_single(one%outputs)
+#ifdef CLOSURA_BLAS
+    do column = 1, columns
+      after(:, column) = one%first_single
+    end do
+    if (one%inputs > 0) call sgemm('N', 'N', rows, columns, one%inputs, 1.0_real32, &
+      one%weights_single, rows, before, padded_single(one%inputs), 1.0_real32, after, rows)
+#else
+    call multiply_single(rows, columns, one%inputs, padded_single(one%inputs), &
+      one%weights_single, one%first_single, before, after)
+#endif
+    call bend_single(one%activation, rows * columns, after)
+  end subroutine dense_single
+
+#ifndef CLOSURA_BLAS
+  ! after = weights * before + offsets, 4 columns and one group of rows at a time.
+  pure subroutine multiply_single(rows, columns, inputs, padded, weights, offsets, before, after)
+    integer, intent(in) :: rows, columns, inputs, padded
+    real(real32), intent(in) :: weights(rows_single, inputs, *), offsets(*), before(padded, *)
+    real(real32), intent(inout) :: after(rows, *)
+    real(real32), dimension(rows_single) :: a, b, c, d
+    integer :: column, first, input, part, row
+
+    do column = 1, columns, group
+      do part = 1, rows / rows_single
+        first = (part - 1) * rows_single + 1
+        do row = 1, rows_single
+          a(row) = offsets(first + row - 1)
+          b(row) = offsets(first + row - 1)
+          c(row) = offsets(first + row - 1)
+          d(row) = offsets(first + row - 1)
+        end do
+        do input = 1, inputs
+          do row = 1, rows_single
+            a(row) = a(row) + weights(row, input, part) * before(input, column)
+            b(row) = b(row) + weights(row, input, part) * before(input, column + 1)
+            c(row) = c(row) + weights(row, input, part) * before(input, column + 2)
+            d(row) = d(row) + weights(row, input, part) * before(input, column + 3)
+          end do
+        end do
+        do row = 1, rows_single
+          after(first + row - 1, column) = a(row)
+          after(first + row - 1, column + 1) = b(row)
+          after(first + row - 1, column + 2) = c(row)
+          after(first + row - 1, column + 3) = d(row)
+        end do
+      end do
+    end do
+  end subroutine multiply_single
+#endif
+
+  ! Lay weights (outputs fastest) out as the kernel reads them, filled up with zeros.
+  subroutine lay_out_single(one, weights, offsets, problem)
+    type(operation), intent(inout) :: one
+    real(real64), intent(in) :: weights(:), offsets(:)
+    integer, intent(inout) :: problem
+    integer :: input, output, rows, lead
+
+    rows = padded_single(one%outputs)
+#ifdef CLOSURA_BLAS
+    lead = rows
+#else
+    lead = rows_single
+#endif
+    allocate(one%weights_single(lead, one%inputs, rows / lead), one%first_single(rows), stat=problem)
+    if (problem /= 0) return
+    one%weights_single = 0
+    one%first_single = 0
+    do input = 1, one%inputs
+      do output = 1, one%outputs
+        one%weights_single(mod(output - 1, lead) + 1, input, (output - 1) / lead + 1) = &
+          real(weights((input - 1) * one%outputs + output), real32)
+      end do
+    end do
+    one%first_single(1:one%outputs) = real(offsets, real32)
+  end subroutine lay_out_single
+
+  pure subroutine bend_single(activation, count, values)
+    integer, intent(in) :: activation, count
+    real(real32), intent(inout) :: values(count)
+    real(real32), parameter :: half = 0.5_real32
+
+    select case (activation)
+    case (1)   ! relu
+      values = max(values, 0.0_real32)
+    case (2)   ! leaky relu
+      values = merge(values, 0.01_real32 * values, values >= 0)
+    case (3)   ! elu
+      values = merge(values, exp(min(values, 0.0_real32)) - 1, values > 0)
+    case (4)   ! gelu, by tanh: 0.79788 is sqrt(2 / pi)
+      values = half * values * (1 + tanh(0.7978845608028653558798921198687637_real32 &
+        * (values + 0.044715_real32 * values**3)))
+    case (5)   ! silu; the logistic function by tanh never overflows
+      values = values * half * (1 + tanh(half * values))
+    case (6)   ! softplus
+      values = max(values, 0.0_real32) + log(1 + exp(-abs(values)))
+    case (7)   ! sigmoid
+      values = half * (1 + tanh(half * values))
+    case (8)
+      values = tanh(values)
+    end select
+  end subroutine bend_single
+
+  pure subroutine polynomial_single(one, count, before, after)
+    type(operation), intent(in) :: one
+    integer, intent(in) :: count
+    real(real32), intent(in) :: before(padded_single(one%inputs), *)
+    real(real32), intent(inout) :: after(padded_single(one%outputs), *)
+    real(real32) :: value
+    integer :: column, term, input, power, place
+
+    do column = 1, count
+      after(:, column) = 0
+      if (one%horner) then
+        do term = one%terms, 1, -1
+          place = (term - 1) * one%outputs
+          after(1:one%outputs, column) = after(1:one%outputs, column) * before(1, column) &
+            + one%first_single(place + 1:place + one%outputs)
+        end do
+        cycle
+      end if
+      do term = 1, one%terms
+        value = 1
+        do input = 1, one%inputs
+          do power = 1, one%exponents(input, term)
+            value = value * before(input, column)
+          end do
+        end do
+        place = (term - 1) * one%outputs
+        after(1:one%outputs, column) = after(1:one%outputs, column) &
+          + value * one%first_single(place + 1:place + one%outputs)
+      end do
+    end do
+  end subroutine polynomial_single
+
+  ! Each tree goes over the whole block, so that its table stays in the cache; the leaves are
+  ! summed in double precision.
+  pure subroutine trees_single(one, count, before, leaves, after)
+    type(operation), intent(in) :: one
+    integer, intent(in) :: count
+    real(real32), intent(in) :: before(padded_single(one%inputs), *)
+    integer(int32), intent(inout) :: leaves(one%trees, *)
+    real(real32), intent(inout) :: after(padded_single(one%outputs), *)
+    real(real64) :: total(accumulators)
+    integer :: column, tree, first, last, many
+    integer(int32) :: a, b, c, d, below_a, below_b, below_c, below_d
+
+    do tree = 1, one%trees
+      do column = 1, count, group
+        a = one%indices(tree)
+        b = a
+        c = a
+        d = a
+        do   ! four columns go down together: one waits for memory while another goes on
+          below_a = below_single(one%nodes(a), before(:, column))
+          below_b = below_single(one%nodes(b), before(:, column + 1))
+          below_c = below_single(one%nodes(c), before(:, column + 2))
+          below_d = below_single(one%nodes(d), before(:, column + 3))
+          if (below_a == a .and. below_b == b .and. below_c == c .and. below_d == d) exit
+          a = below_a
+          b = below_b
+          c = below_c
+          d = below_d
+        end do
+        leaves(tree, column:column + 3) = one%leaf([a, b, c, d])
+      end do
+    end do
+    do column = 1, count
+      do first = 1, one%outputs, accumulators
+        last = min(first + accumulators - 1, one%outputs)
+        many = last - first + 1
+        total(1:many) = 0
+        do tree = 1, one%trees
+          total(1:many) = total(1:many) + one%values(first:last, leaves(tree, column))
+        end do
+        after(first:last, column) = real(total(1:many) / one%divisor, real32)
+      end do
+    end do
+  end subroutine trees_single
+
+  ! The node that a column comes to next.
+  pure integer(int32) function below_single(node, values)
+    type(tree_node), intent(in) :: node
+    real(real32), intent(in) :: values(*)
+
+    below_single = node%left &
+      + merge(1_int32, 0_int32, narrow_single(values(node%feature)) > node%threshold)
+  end function below_single
+
+  pure subroutine add_single(one, panel, tendencies)
+    type(operation), intent(in) :: one
+    real(real32), intent(in) :: panel(padded_single(one%inputs), *)
+    real(real32), intent(inout) :: tendencies(:, :)
+    integer :: column, row
+
+    do column = 1, size(tendencies, 2)
+      do row = 1, one%inputs
+        tendencies(one%indices(row), column) = tendencies(one%indices(row), column) &
+          + panel(row, column)
+      end do
+    end do
+  end subroutine add_single
+
+  pure subroutine add_memory_single(one, memory, tendencies)
+    type(operation), intent(in) :: one
+    real(real32), intent(in) :: memory(:, :)
+    real(real32), intent(inout) :: tendencies(:, :)
+    integer :: column, row
+
+    do column = 1, size(tendencies, 2)
+      do row = 1, one%inputs
+        tendencies(one%indices(row), column) = tendencies(one%indices(row), column) &
+          + memory(row, column)
+      end do
+    end do
+  end subroutine add_memory_single
+
+  ! Give columns that are not finite what the guard says, and count them.
+  pure subroutine mark_single(model, state, tendencies, missing)
+    type(closura_model), intent(in) :: model
+    integer, intent(in) :: state(:)
+    real(real32), intent(inout) :: tendencies(:, :)
+    integer, intent(inout) :: missing
+    integer :: column
+
+    do column = 1, size(state)
+      if (iand(state(column), closura_flag_missing) == 0) cycle
+      missing = missing + 1
+      if (model%missing == closura_zero) then
+        tendencies(:, column) = 0
+      else
+        tendencies(:, column) = nothing_single()
+      end if
+    end do
+  end subroutine mark_single
+
+  elemental integer(int32) function abs_bits_single(value)
+    real(real32), intent(in) :: value
+
+    abs_bits_single = ibclr(transfer(value, 1_int32), 31)
+  end function abs_bits_single
+
+  ! A quiet NaN, made of bits: computing one may be trapped.
+  pure real(real32) function nothing_single()
+    nothing_single = transfer(2143289344_int32, 1.0_real32)
+  end function nothing_single
+
+  ! As the closure compares it with a threshold: in float32.
+  elemental real(real32) function narrow_single(value)
+    real(real32), intent(in) :: value
+
+    narrow_single = value
+  end function narrow_single
+
+  ! closura_predict for single precision: where the closure loses too many digits, the file says
+  ! that it is to be computed in double precision, a block of columns at a time.
+  recursive subroutine predict_columns(model, columns, tendencies, status, memory, flags)
+    type(closura_model), intent(in) :: model
+    real(real32), intent(in) :: columns(:, :)
+    real(real32), intent(out) :: tendencies(:, :)
+    integer, intent(out) :: status
+    real(real32), intent(in), optional :: memory(:, :)
+    integer, intent(out), optional :: flags(:)
+    integer, parameter :: length = widest
+    real(real64) :: wide(length), remembered(length), found(length)
+    integer :: state(longest_block)
+    integer :: first, last, block, missing
+
+    if (.not. model%precise) then
+      call predict_single(model, columns, tendencies, status, memory, flags)
+      return
+    end if
+    call check_single(model, columns, tendencies, status, memory, flags)
+    if (status /= closura_ok) return
+    block = max(1, min(longest_block, length / max(model%inputs, model%outputs, model%memory, 1)))
+    missing = 0
+    do first = 1, size(columns, 2), block
+      last = min(first + block - 1, size(columns, 2))
+      call widen(columns(:, first:last), wide)
+      if (model%memory > 0) call widen(memory(:, first:last), remembered)
+      call predict_panels(model, last - first + 1, wide, remembered, found, state, status)
+      if (status /= closura_ok .and. mod(status, 1000) /= closura_not_finite) return
+      missing = missing + status / 1000
+      call narrow(found, tendencies(:, first:last))
+      if (present(flags)) flags(first:last) = state(1:last - first + 1)
+    end do
+    status = closura_ok
+    if (missing > 0) status = status_of(closura_not_finite, missing)
+  end subroutine predict_columns
+
+  recursive subroutine predict_panels(model, count, columns, memory, tendencies, state, status)
+    type(closura_model), intent(in) :: model
+    integer, intent(in) :: count
+    real(real64), intent(in) :: columns(model%inputs, count), memory(model%memory, count)
+    real(real64), intent(out) :: tendencies(model%outputs, count)
+    integer, intent(out) :: state(count), status
+
+    call predict_double(model, columns, tendencies, status, memory=memory, flags=state)
+  end subroutine predict_panels
+
+  pure subroutine widen(values, wide)
+    real(real32), intent(in) :: values(:, :)
+    real(real64), intent(inout) :: wide(size(values, 1), *)
+    integer :: column
+
+    do column = 1, size(values, 2)
+      wide(:, column) = values(:, column)
+    end do
+  end subroutine widen
+
+  subroutine narrow(wide, values)
+    real(real32), intent(inout) :: values(:, :)
+    real(real64), intent(in) :: wide(size(values, 1), *)
+    integer :: column, row
+
+    do column = 1, size(values, 2)
+      do row = 1, size(values, 1)
+        if (finite_double(wide(row, column))) then
+          values(row, column) = to_single(wide(row, column))
+        else
+          values(row, column) = nothing_single()
+        end if
+      end do
+    end do
+  end subroutine narrow
+
+  ! ---- In double precision -------------------------------------------------------------------
+
+  ! Return the tendencies to add of every column.
+  !
+  ! Pass memory= where closura_memory(model) > 0: it is used, and left as it is. Each flag is the
+  ! sum of closura_flag_missing (NaN or infinity) and closura_flag_outside (outside the training
+  ! range). Columns are worked on in blocks; the result of a column depends on no other one.
+  recursive subroutine predict_double(model, columns, tendencies, status, memory, flags)
+    type(closura_model), intent(in) :: model
+    real(real64), intent(in) :: columns(:, :)
+    real(real64), intent(out) :: tendencies(:, :)
+    integer, intent(out) :: status
+    real(real64), intent(in), optional :: memory(:, :)
+    integer, intent(out), optional :: flags(:)
+    real(real64) :: panel(buffer, 2)
+    integer(int32) :: leaves(buffer)
+    integer :: state(longest_block)
+    integer :: first, last, count, block, place, now, row
+    integer :: missing
+
+    call check_double(model, columns, tendencies, status, memory, flags)
+    if (status /= closura_ok) return
+    block = min(longest_block, buffer / padded_double(model%width), buffer / model%most_trees)
+    block = max(group, block - mod(block, group))
+    missing = 0
+    do first = 1, size(columns, 2), block
+      last = min(first + block - 1, size(columns, 2))
+      count = last - first + 1
+      call inspect_double(model, columns(:, first:last), state(1:count))
+      tendencies(:, first:last) = 0
+      now = 1
+      row = 0
+      do place = 1, size(model%operations)
+        associate (one => model%operations(place))
+          select case (one%kind)
+          case (op_select)
+            now = 1
+            call gather_double(one, columns(:, first:last), state(1:count), panel(:, now))
+          case (op_standardise)
+            call standardise_double(one, count, panel(:, now))
+          case (op_restore)
+            call restore_double(one, count, panel(:, now))
+          case (op_dense)
+            call dense_double(one, count, panel(:, now), panel(:, 3 - now))
+            now = 3 - now
+          case (op_polynomial)
+            call polynomial_double(one, count, panel(:, now), panel(:, 3 - now))
+            now = 3 - now
+          case (op_trees)
+            call trees_double(one, count, panel(:, now), leaves, panel(:, 3 - now))
+            now = 3 - now
+          case (op_add)
+            call add_double(one, panel(:, now), tendencies(:, first:last))
+          case (op_noise)
+            call add_memory_double(one, memory(row + 1:row + one%inputs, first:last), &
+              tendencies(:, first:last))
+            row = row + one%inputs
+          end select
+        end associate
+      end do
+      call mark_double(model, state(1:count), tendencies(:, first:last), missing)
+      if (present(flags)) flags(first:last) = state(1:count)
+    end do
+    if (missing > 0 .and. model%missing == closura_report) &
+      status = status_of(closura_not_finite, missing)
+  end subroutine predict_double
+
+  ! Fill a memory with its stationary distribution, from numbers drawn from N(0, 1).
+  subroutine start_double(model, memory, normal, status)
+    type(closura_model), intent(in) :: model
+    real(real64), intent(inout) :: memory(:, :)   ! (closura_memory(model), columns)
+    real(real64), intent(in) :: normal(:, :)      ! the same shape
+    integer, intent(out) :: status
+    integer :: place, row, number
+
+    call check_memory_double(model, memory, normal, status)
+    if (status /= closura_ok) return
+    row = 0
+    do place = 1, size(model%operations)
+      if (model%operations(place)%kind /= op_noise) cycle
+      do number = 1, model%operations(place)%inputs
+        row = row + 1
+        memory(row, :) = real(model%operations(place)%sigma(number), real64) * normal(row, :)
+      end do
+    end do
+  end subroutine start_double
+
+  ! Bring a memory one time step further: call it once a time step, not once a stage.
+  subroutine advance_double(model, memory, normal, status)
+    type(closura_model), intent(in) :: model
+    real(real64), intent(inout) :: memory(:, :)   ! (closura_memory(model), columns)
+    real(real64), intent(in) :: normal(:, :)      ! the same shape, drawn from N(0, 1)
+    integer, intent(out) :: status
+    integer :: place, row, number
+    real(real64) :: phi, kick
+
+    call check_memory_double(model, memory, normal, status)
+    if (status /= closura_ok) return
+    row = 0
+    do place = 1, size(model%operations)
+      if (model%operations(place)%kind /= op_noise) cycle
+      do number = 1, model%operations(place)%inputs
+        row = row + 1
+        phi = model%operations(place)%phi(number)
+        kick = model%operations(place)%sigma(number) * sqrt(max(0.0_real64, 1 - phi**2))
+        memory(row, :) = real(phi * memory(row, :) + kick * normal(row, :), real64)
+      end do
+    end do
+  end subroutine advance_double
+
+  ! Draw numbers from N(0, 1) that depend on seed, step, the global number of a column and the row
+  ! alone: a run is the same on any number of ranks. They are Threefry-2x32-20 with the key
+  ! (seed, step) and the counter (column, row), both from 1, and Box and Muller's cosine.
+  subroutine draw_double(seed, step, first_column, normal)
+    integer, intent(in) :: seed, step
+    integer, intent(in) :: first_column          ! global number of normal(:, 1), from 1
+    real(real64), intent(out) :: normal(:, :)    ! (closura_memory(model), columns)
+    integer :: column, row
+
+    do column = 1, size(normal, 2)
+      do row = 1, size(normal, 1)
+        normal(row, column) = real(one_normal(seed, step, first_column + column - 1, row), real64)
+      end do
+    end do
+  end subroutine draw_double
+
+  subroutine check_double(model, columns, tendencies, status, memory, flags)
+    type(closura_model), intent(in) :: model
+    real(real64), intent(in) :: columns(:, :), tendencies(:, :)
+    integer, intent(out) :: status
+    real(real64), intent(in), optional :: memory(:, :)
+    integer, intent(in), optional :: flags(:)
+
+    status = closura_ok
+    if (.not. model%loaded) then
+      status = closura_not_loaded
+    else if (iand(model%precision, closura_double) == 0) then
+      status = closura_wrong_precision
+    else if (size(columns, 1) /= model%inputs) then
+      status = status_of(closura_wrong_inputs, size(columns, 1))
+    else if (size(tendencies, 1) /= model%outputs) then
+      status = status_of(closura_wrong_outputs, size(tendencies, 1))
+    else if (size(tendencies, 2) /= size(columns, 2)) then
+      status = status_of(closura_wrong_columns, size(tendencies, 2))
+    end if
+    if (status /= closura_ok) return
+    if (model%memory > 0 .and. .not. present(memory)) status = closura_wrong_memory
+    if (present(memory)) then
+      if (size(memory, 1) /= model%memory .or. size(memory, 2) /= size(columns, 2)) &
+        status = closura_wrong_memory
+    end if
+    if (present(flags)) then
+      if (size(flags) /= size(columns, 2)) status = status_of(closura_wrong_flags, size(flags))
+    end if
+  end subroutine check_double
+
+  subroutine check_memory_double(model, memory, normal, status)
+    type(closura_model), intent(in) :: model
+    real(real64), intent(in) :: memory(:, :), normal(:, :)
+    integer, intent(out) :: status
+
+    status = closura_not_loaded
+    if (.not. model%loaded) return
+    status = closura_wrong_memory
+    if (size(memory, 1) /= model%memory) return
+    status = closura_wrong_normal
+    if (any(shape(memory) /= shape(normal))) return
+    status = closura_ok
+  end subroutine check_memory_double
+
+  ! Rows of a panel: a whole number of groups, so that every column takes the same path.
+  pure integer function padded_double(rows)
+    integer, intent(in) :: rows
+
+    padded_double = max(1, (rows + rows_double - 1) / rows_double) * rows_double
+  end function padded_double
+
+  ! Whether a number is finite, from its bits: compilers may be told that all numbers are.
+  elemental logical function finite_double(value)
+    real(real64), intent(in) :: value
+
+    finite_double = abs_bits_double(value) <= abs_bits_double(huge(value))
+  end function finite_double
+
+  pure subroutine inspect_double(model, columns, state)
+    type(closura_model), intent(in) :: model
+    real(real64), intent(in) :: columns(:, :)
+    integer, intent(out) :: state(:)
+    integer :: column
+
+    do column = 1, size(columns, 2)
+      state(column) = 0
+      if (.not. all(finite_double(columns(:, column)))) then
+        state(column) = closura_flag_missing
+      else if (model%ranged) then
+        if (any(columns(:, column) < model%lower_double) .or. &
+          any(columns(:, column) > model%upper_double)) state(column) = closura_flag_outside
+      end if
+    end do
+  end subroutine inspect_double
+
+  pure subroutine gather_double(one, columns, state, panel)
+    type(operation), intent(in) :: one
+    real(real64), intent(in) :: columns(:, :)
+    integer, intent(in) :: state(:)
+    real(real64), intent(inout) :: panel(padded_double(one%inputs), *)
+    integer :: column, row, count
+
+    count = size(columns, 2)
+    do column = 1, count
+      if (iand(state(column), closura_flag_missing) /= 0) then
+        panel(:, column) = 0   ! nothing is computed with NaN: hosts may trap it
+      else
+        do row = 1, one%inputs
+          panel(row, column) = columns(one%indices(row), column)
+        end do
+        panel(one%inputs + 1:, column) = 0
+      end if
+    end do
+    do column = count + 1, count + modulo(-count, group)
+      panel(:, column) = 0
+    end do
+  end subroutine gather_double
+
+  pure subroutine standardise_double(one, count, panel)
+    type(operation), intent(in) :: one
+    integer, intent(in) :: count
+    real(real64), intent(inout) :: panel(padded_double(one%inputs), *)
+    integer :: column, rows
+
+    rows = one%inputs
+    do column = 1, count
+      panel(1:rows, column) = (panel(1:rows, column) - one%first_double) * one%second_double
+    end do
+  end subroutine standardise_double
+
+  pure subroutine restore_double(one, count, panel)
+    type(operation), intent(in) :: one
+    integer, intent(in) :: count
+    real(real64), intent(inout) :: panel(padded_double(one%inputs), *)
+    integer :: column, rows
+
+    rows = one%inputs
+    do column = 1, count
+      panel(1:rows, column) = panel(1:rows, column) * one%second_double + one%first_double
+    end do
+  end subroutine restore_double
+
+  subroutine dense_double(one, count, before, after)
+    type(operation), intent(in) :: one
+    integer, intent(in) :: count
+    real(real64), intent(in) :: before(padded_double(one%inputs), *)
+    real(real64), intent(inout) :: after(padded_double(one%outputs), *)
+    integer :: columns, rows
+#ifdef CLOSURA_BLAS
+    integer :: column
+#endif
+
+    columns = count + modulo(-count, group)
+    rows = padded_double(one%outputs)
+#ifdef CLOSURA_BLAS
+    do column = 1, columns
+      after(:, column) = one%first_double
+    end do
+    if (one%inputs > 0) call dgemm('N', 'N', rows, columns, one%inputs, 1.0_real64, &
+      one%weights_double, rows, before, padded_double(one%inputs), 1.0_real64, after, rows)
+#else
+    call multiply_double(rows, columns, one%inputs, padded_double(one%inputs), &
+      one%weights_double, one%first_double, before, after)
+#endif
+    call bend_double(one%activation, rows * columns, after)
+  end subroutine dense_double
+
+#ifndef CLOSURA_BLAS
+  ! after = weights * before + offsets, 4 columns and one group of rows at a time.
+  pure subroutine multiply_double(rows, columns, inputs, padded, weights, offsets, before, after)
+    integer, intent(in) :: rows, columns, inputs, padded
+    real(real64), intent(in) :: weights(rows_double, inputs, *), offsets(*), before(padded, *)
+    real(real64), intent(inout) :: after(rows, *)
+    real(real64), dimension(rows_double) :: a, b, c, d
+    integer :: column, first, input, part, row
+
+    do column = 1, columns, group
+      do part = 1, rows / rows_double
+        first = (part - 1) * rows_double + 1
+        do row = 1, rows_double
+          a(row) = offsets(first + row - 1)
+          b(row) = offsets(first + row - 1)
+          c(row) = offsets(first + row - 1)
+          d(row) = offsets(first + row - 1)
+        end do
+        do input = 1, inputs
+          do row = 1, rows_double
+            a(row) = a(row) + weights(row, input, part) * before(input, column)
+            b(row) = b(row) + weights(row, input, part) * before(input, column + 1)
+            c(row) = c(row) + weights(row, input, part) * before(input, column + 2)
+            d(row) = d(row) + weights(row, input, part) * before(input, column + 3)
+          end do
+        end do
+        do row = 1, rows_double
+          after(first + row - 1, column) = a(row)
+          after(first + row - 1, column + 1) = b(row)
+          after(first + row - 1, column + 2) = c(row)
+          after(first + row - 1, column + 3) = d(row)
+        end do
+      end do
+    end do
+  end subroutine multiply_double
+#endif
+
+  ! Lay weights (outputs fastest) out as the kernel reads them, filled up with zeros.
+  subroutine lay_out_double(one, weights, offsets, problem)
+    type(operation), intent(inout) :: one
+    real(real64), intent(in) :: weights(:), offsets(:)
+    integer, intent(inout) :: problem
+    integer :: input, output, rows, lead
+
+    rows = padded_double(one%outputs)
+#ifdef CLOSURA_BLAS
+    lead = rows
+#else
+    lead = rows_double
+#endif
+    allocate(one%weights_double(lead, one%inputs, rows / lead), one%first_double(rows), stat=problem)
+    if (problem /= 0) return
+    one%weights_double = 0
+    one%first_double = 0
+    do input = 1, one%inputs
+      do output = 1, one%outputs
+        one%weights_double(mod(output - 1, lead) + 1, input, (output - 1) / lead + 1) = &
+          real(weights((input - 1) * one%outputs + output), real64)
+      end do
+    end do
+    one%first_double(1:one%outputs) = real(offsets, real64)
+  end subroutine lay_out_double
+
+  pure subroutine bend_double(activation, count, values)
+    integer, intent(in) :: activation, count
+    real(real64), intent(inout) :: values(count)
+    real(real64), parameter :: half = 0.5_real64
+
+    select case (activation)
+    case (1)   ! relu
+      values = max(values, 0.0_real64)
+    case (2)   ! leaky relu
+      values = merge(values, 0.01_real64 * values, values >= 0)
+    case (3)   ! elu
+      values = merge(values, exp(min(values, 0.0_real64)) - 1, values > 0)
+    case (4)   ! gelu, by tanh: 0.79788 is sqrt(2 / pi)
+      values = half * values * (1 + tanh(0.7978845608028653558798921198687637_real64 &
+        * (values + 0.044715_real64 * values**3)))
+    case (5)   ! silu; the logistic function by tanh never overflows
+      values = values * half * (1 + tanh(half * values))
+    case (6)   ! softplus
+      values = max(values, 0.0_real64) + log(1 + exp(-abs(values)))
+    case (7)   ! sigmoid
+      values = half * (1 + tanh(half * values))
+    case (8)
+      values = tanh(values)
+    end select
+  end subroutine bend_double
+
+  pure subroutine polynomial_double(one, count, before, after)
+    type(operation), intent(in) :: one
+    integer, intent(in) :: count
+    real(real64), intent(in) :: before(padded_double(one%inputs), *)
+    real(real64), intent(inout) :: after(padded_double(one%outputs), *)
+    real(real64) :: value
+    integer :: column, term, input, power, place
+
+    do column = 1, count
+      after(:, column) = 0
+      if (one%horner) then
+        do term = one%terms, 1, -1
+          place = (term - 1) * one%outputs
+          after(1:one%outputs, column) = after(1:one%outputs, column) * before(1, column) &
+            + one%first_double(place + 1:place + one%outputs)
+        end do
+        cycle
+      end if
+      do term = 1, one%terms
+        value = 1
+        do input = 1, one%inputs
+          do power = 1, one%exponents(input, term)
+            value = value * before(input, column)
+          end do
+        end do
+        place = (term - 1) * one%outputs
+        after(1:one%outputs, column) = after(1:one%outputs, column) &
+          + value * one%first_double(place + 1:place + one%outputs)
+      end do
+    end do
+  end subroutine polynomial_double
+
+  ! Each tree goes over the whole block, so that its table stays in the cache; the leaves are
+  ! summed in double precision.
+  pure subroutine trees_double(one, count, before, leaves, after)
+    type(operation), intent(in) :: one
+    integer, intent(in) :: count
+    real(real64), intent(in) :: before(padded_double(one%inputs), *)
+    integer(int32), intent(inout) :: leaves(one%trees, *)
+    real(real64), intent(inout) :: after(padded_double(one%outputs), *)
+    real(real64) :: total(accumulators)
+    integer :: column, tree, first, last, many
+    integer(int32) :: a, b, c, d, below_a, below_b, below_c, below_d
+
+    do tree = 1, one%trees
+      do column = 1, count, group
+        a = one%indices(tree)
+        b = a
+        c = a
+        d = a
+        do   ! four columns go down together: one waits for memory while another goes on
+          below_a = below_double(one%nodes(a), before(:, column))
+          below_b = below_double(one%nodes(b), before(:, column + 1))
+          below_c = below_double(one%nodes(c), before(:, column + 2))
+          below_d = below_double(one%nodes(d), before(:, column + 3))
+          if (below_a == a .and. below_b == b .and. below_c == c .and. below_d == d) exit
+          a = below_a
+          b = below_b
+          c = below_c
+          d = below_d
+        end do
+        leaves(tree, column:column + 3) = one%leaf([a, b, c, d])
+      end do
+    end do
+    do column = 1, count
+      do first = 1, one%outputs, accumulators
+        last = min(first + accumulators - 1, one%outputs)
+        many = last - first + 1
+        total(1:many) = 0
+        do tree = 1, one%trees
+          total(1:many) = total(1:many) + one%values(first:last, leaves(tree, column))
+        end do
+        after(first:last, column) = real(total(1:many) / one%divisor, real64)
+      end do
+    end do
+  end subroutine trees_double
+
+  ! The node that a column comes to next.
+  pure integer(int32) function below_double(node, values)
+    type(tree_node), intent(in) :: node
+    real(real64), intent(in) :: values(*)
+
+    below_double = node%left &
+      + merge(1_int32, 0_int32, narrow_double(values(node%feature)) > node%threshold)
+  end function below_double
+
+  pure subroutine add_double(one, panel, tendencies)
+    type(operation), intent(in) :: one
+    real(real64), intent(in) :: panel(padded_double(one%inputs), *)
+    real(real64), intent(inout) :: tendencies(:, :)
+    integer :: column, row
+
+    do column = 1, size(tendencies, 2)
+      do row = 1, one%inputs
+        tendencies(one%indices(row), column) = tendencies(one%indices(row), column) &
+          + panel(row, column)
+      end do
+    end do
+  end subroutine add_double
+
+  pure subroutine add_memory_double(one, memory, tendencies)
+    type(operation), intent(in) :: one
+    real(real64), intent(in) :: memory(:, :)
+    real(real64), intent(inout) :: tendencies(:, :)
+    integer :: column, row
+
+    do column = 1, size(tendencies, 2)
+      do row = 1, one%inputs
+        tendencies(one%indices(row), column) = tendencies(one%indices(row), column) &
+          + memory(row, column)
+      end do
+    end do
+  end subroutine add_memory_double
+
+  ! Give columns that are not finite what the guard says, and count them.
+  pure subroutine mark_double(model, state, tendencies, missing)
+    type(closura_model), intent(in) :: model
+    integer, intent(in) :: state(:)
+    real(real64), intent(inout) :: tendencies(:, :)
+    integer, intent(inout) :: missing
+    integer :: column
+
+    do column = 1, size(state)
+      if (iand(state(column), closura_flag_missing) == 0) cycle
+      missing = missing + 1
+      if (model%missing == closura_zero) then
+        tendencies(:, column) = 0
+      else
+        tendencies(:, column) = nothing_double()
+      end if
+    end do
+  end subroutine mark_double
+
+  elemental integer(int64) function abs_bits_double(value)
+    real(real64), intent(in) :: value
+
+    abs_bits_double = ibclr(transfer(value, 1_int64), 63)
+  end function abs_bits_double
+
+  pure real(real64) function nothing_double()
+    nothing_double = transfer(9221120237041090560_int64, 1.0_real64)
+  end function nothing_double
+
+  elemental real(real32) function narrow_double(value)
+    real(real64), intent(in) :: value
+
+    narrow_double = to_single(value)
+  end function narrow_double
+
+end module closura

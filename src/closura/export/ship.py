@@ -1,0 +1,83 @@
+"""Ship a closure to another program."""
+
+import re
+from collections.abc import Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from closura.core.closure import AbstractClosure
+from closura.core.learner import Pairs
+from closura.export.container import ON_MISSING
+from closura.export.fortran import export_fortran
+
+FORMATS = ("fortran",)
+NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
+
+
+def export_closure(
+    closure: AbstractClosure,
+    folder: str | Path,
+    *,
+    pairs: Pairs | Sequence[Pairs],
+    to: str = "fortran",
+    name: str = "learned",
+    missing: str = "report",
+    source: str = "",
+) -> dict[str, Any]:
+    """Write a closure as a folder that a Fortran model can use, once it is proved to be the same.
+
+    The folder holds the runtime (one Fortran file), the closure as `<name>.closura`, at least 1000
+    recorded states with a program that repeats them, and files to build it. Where there is a
+    Fortran compiler (`FC`, or gfortran) the recorded states are run before anything is written.
+
+    Args:
+        closure: What a learner returned, or a hand-written polynomial or noise.
+        folder: Where to write; it must not exist yet.
+        pairs: Recorded pairs, best those held out: they know the units and give the recorded
+            states. Of several, later ones are used where the first have too few.
+        to: ``"fortran"``.
+        name: Name of the closure's file.
+        missing: What becomes of a column that holds NaN: ``"report"`` (NaN and a status),
+            ``"zero"`` or ``"pass"`` (NaN).
+        source: Where the closure comes from, in words; it is kept in the file.
+
+    Returns:
+        The figures of the comparison, as in `parity.json`.
+
+    Raises:
+        ValueError: It cannot be shipped, or what was written differs; nothing is left behind.
+        FileExistsError: The folder exists.
+    """
+    check_format(to)
+    _check(Path(folder), name, missing)
+    several = [pairs] if isinstance(pairs, Pairs) else list(pairs)
+    return export_fortran(closure, Path(folder), several, name=name, missing=missing, source=source)
+
+
+def _check(folder: Path, name: str, missing: str) -> None:
+    check_absent(folder)
+    if not NAME.fullmatch(name):
+        raise ValueError(
+            f"{name!r} cannot be the name of a file in a Makefile; use letters, digits, _ and -."
+        )
+    if missing not in ON_MISSING:
+        raise ValueError(f"missing is {missing!r}; it must be one of {', '.join(ON_MISSING)}.")
+
+
+def check_absent(folder: Path) -> None:
+    """Raise FileExistsError where something is there already."""
+    if folder.exists():
+        raise FileExistsError(
+            f"{folder} exists already, and nothing is overwritten: delete it or name another one."
+        )
+
+
+def check_format(to: str) -> None:
+    """Raise ValueError, naming the nearest one, unless closures can be shipped to it."""
+    if to not in FORMATS:
+        near = get_close_matches(to, FORMATS, n=1)
+        hint = f" did you mean {near[0]!r}?" if near else ""
+        raise ValueError(
+            f"there is no format {to!r};{hint} a closure can go to: {', '.join(FORMATS)}."
+        )

@@ -1,0 +1,139 @@
+"""The file format: what is written is read back, and every damage is found."""
+
+import zlib
+
+import numpy as np
+import pytest
+
+from closura.export.container import Column, Container, to_bytes, with_checksum, write_container
+from closura.export.operations import (
+    ACTIVATION_CODES,
+    Add,
+    Dense,
+    Noise,
+    Polynomial,
+    Restore,
+    Select,
+    Standardise,
+    Trees,
+)
+from closura.export.reading import from_bytes, read_container
+from closura.nets.mlp import ACTIVATIONS
+
+# Node 0 asks feature 1; its children are the leaves 1 and 2 with the values (1, 2) and (3, 5).
+TREE = Trees(
+    inputs=2,
+    roots=np.array([0]),
+    feature=np.array([1, 0, 1]),
+    left=np.array([1, 1, 2]),
+    threshold=np.array([0.5, 0, 0], np.float32),
+    values=np.array([[1, 2], [3, 5]], np.float32),
+    divisor=2.0,
+)
+EVERY = (
+    Select(np.array([2, 0])),
+    Standardise(np.array([1.0, 2.0]), np.array([3.0, 4.0])),
+    Dense(np.array([[1, 2, 3], [4, 5, 6]], np.float32), np.array([7, 8, 9], np.float32), "gelu"),
+    Dense(np.array([[0.1, 0.2], [0.3, 0.4], [0.5, 0.6]]), np.array([0.7, 0.8])),
+    Restore(np.array([5.0, 6.0]), np.array([7.0, 8.0])),
+    Add(np.array([0, 1])),
+    Select(np.array([1, 2])),
+    TREE,
+    Add(np.array([1, 0])),
+    Select(np.array([1])),
+    Polynomial(np.array([[0], [2]]), np.array([[3.0], [0.5]])),
+    Add(np.array([1])),
+    Noise(np.array([1, 0]), np.array([0.5, 0.25]), np.array([2.0, 3.0])),
+)
+
+
+@pytest.fixture
+def container():
+    names = (("T", "K"), ("q", "kg kg-1"), ("ρ", "kg m-3"))
+    return Container(
+        inputs=tuple(Column(*pair) for pair in names),
+        outputs=(Column("T", "K s-1"), Column("q", "kg kg-1 s-1")),
+        operations=EVERY,
+        lower=np.array([-1.0, -2.0, -3.0]),
+        upper=np.array([1.0, 2.0, 3.0]),
+        missing="zero",
+        precise=True,
+        about={"source": "a test"},
+    )
+
+
+def test_what_is_written_is_read_back(container):
+    found = from_bytes(to_bytes(container))
+    assert (found.inputs, found.outputs) == (container.inputs, container.outputs)
+    assert found.precise
+    assert (found.missing, found.about, found.memory) == ("zero", {"source": "a test"}, 2)
+    np.testing.assert_array_equal(found.upper, container.upper)
+    assert to_bytes(found) == to_bytes(container)
+    columns, memory = np.array([[0.3, -0.2, 0.7]]), np.array([[10.0, 20.0]])
+    np.testing.assert_array_equal(
+        found.predict(columns, memory), container.predict(columns, memory)
+    )
+
+
+def test_operations_do_what_they_say(container):
+    found = Container(container.inputs, container.outputs, EVERY[6:])
+    # Inputs 2 and 3 are (3, 0.7): 0.7 > 0.5 leads to the second leaf, (3, 5) / 2, added to
+    # outputs 2 and 1; the polynomial of the second is 3 + 0.5 * 9; noise adds 10 and 20.
+    wanted = np.array([[5 / 2 + 20, 3 / 2 + 7.5 + 10]])
+    memory = np.array([[10.0, 20.0]])
+    np.testing.assert_allclose(found.predict(np.array([[9.0, 3.0, 0.7]]), memory), wanted)
+
+
+def test_every_activation_of_the_networks_has_a_number_and_the_same_values():
+    assert set(ACTIVATION_CODES) == {"none", *ACTIVATIONS}
+    values = np.linspace(-6, 5, 23)
+    one, column = np.ones((1, 1)), (Column("x", "1"),)
+    for name, bend in ACTIVATIONS.items():
+        told = (Select(np.array([0])), Dense(one, np.zeros(1), name), Add(np.array([0])))
+        found = Container(column, column, told).predict(values[:, None])[:, 0]
+        np.testing.assert_allclose(found, bend(values), rtol=1e-13, atol=1e-15)
+
+
+def test_the_checksum_is_that_of_zlib_and_little_endian(container):
+    content = to_bytes(container)
+    assert content[:8] == b"CLOSURA\x1a"
+    assert content[12:16] == bytes([4, 3, 2, 1])
+    assert int.from_bytes(content[-4:], "little") == zlib.crc32(content[:-4])
+
+
+def test_every_truncation_and_every_flipped_bit_is_found(container):
+    content = to_bytes(container)
+    for length in range(len(content)):
+        with pytest.raises(ValueError, match=r"is no \.closura file|is cut off|bytes, wanted"):
+            from_bytes(content[:length])
+    for place in range(0, len(content), 3):
+        damaged = bytearray(content)
+        damaged[place] ^= 1 << place % 8
+        with pytest.raises(ValueError):
+            from_bytes(bytes(damaged))
+
+
+WRONG = {
+    "newer": (lambda c: with_checksum(c[:8] + bytes([2]) + c[9:]), "is of format 2; this closura"),
+    "foreign": (lambda c: b"netCDF" + c, "is no .closura file; give the one that"),
+    "flipped": (lambda c: c[:99] + bytes([c[99] ^ 4]) + c[100:], "its checksum is wrong; copy it"),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_a_file_that_cannot_be_read_says_why(container, tmp_path, wrong):
+    damage, line = WRONG[wrong]
+    (tmp_path / "a.closura").write_bytes(damage(to_bytes(container)))
+    with pytest.raises(ValueError) as caught:
+        read_container(tmp_path / "a.closura")
+    assert line in str(caught.value) and "a.closura" in str(caught.value)
+
+
+def test_what_the_runtime_could_not_hold_is_refused(tmp_path):
+    column = (Column("x", "1"),)
+    with pytest.raises(ValueError, match=r"has 121 bytes; a \.closura file holds names"):
+        Container((Column("x" * 121, "1"),), column, ())
+    with pytest.raises(ValueError, match="a column of 9000 values is wider than the Fortran"):
+        Container(column, column, (Dense(np.zeros((1, 9000)), np.zeros(9000)),))
+    write_container(tmp_path / "empty.closura", Container(column, column, ()))
+    assert read_container(tmp_path / "empty.closura").operations == ()
