@@ -9,7 +9,8 @@ import yaml
 from closura.data.closures import load_closure
 from closura.data.pairs import load_pairs
 from closura.experiment.folder import EXPERIMENT
-from closura.experiment.stages import HELD_OUT, TRAINING, closure_folder
+from closura.experiment.kinds.pairs import HELD_OUT, TRAINING
+from closura.experiment.work import closure_folder
 from closura.export.ship import check_absent, check_format, export_closure
 from closura.registry import nearest
 
