@@ -11,9 +11,14 @@ from closura.testing import check_calibrator
 # Smaller than their defaults, and those that want a simulator that repeats itself.
 SMALL = {"MCMC": {"draws": 400, "warmup": 200, "chains": 2}, "MAP": {"starts": 2}}
 STRICT = {"MCMC", "MAP"}
+LONG = {"CES", "NPE"}  # they train for a minute
+NAMES = [
+    pytest.param(name, marks=pytest.mark.slow) if name in LONG else name
+    for name in REGISTRY["calibrators"]
+]
 
 
-@pytest.mark.parametrize("name", REGISTRY["calibrators"])
+@pytest.mark.parametrize("name", NAMES)
 def test_every_registered_calibrator_keeps_the_laws(name):
     calibrator = find("calibrators", name)(**SMALL.get(name, {}))
     check_calibrator(calibrator, forgives=name not in STRICT)
