@@ -10,12 +10,13 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 from benchmarks import measure
 from closura.experiment import load_experiment, run_experiment
 from closura.experiment.checks import Check, Results
 from closura.experiment.document import bundled
+from closura.experiment.kinds.assimilated_settings import AssimilatedExperiment
 from closura.experiment.loading import Experiment
 
 KIND, SCORE = "assimilated", "analysis_rmse"
@@ -59,7 +60,7 @@ def run(name: str, experiment: Experiment, folder: Path) -> tuple[list[list[str]
 def solver_of(experiment: Experiment, path: str) -> str:
     """Return the solver that a dotted path begins with, as it is written in Python."""
     name, _, rest = path.partition(".")
-    spec: Any = experiment.settings.solvers.get(name)  # type: ignore[attr-defined]
+    spec = cast(AssimilatedExperiment, experiment.settings).solvers.get(name)
     if spec is None or " " in path:  # a ratio of two scores, or the number of a closure
         return f"`{path}`"
     spec = {"type": spec} if isinstance(spec, str) else spec
