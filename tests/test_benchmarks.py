@@ -66,7 +66,8 @@ solvers:
   etkf: {type: ETKF, members: 5, inflation: 1.1}
 expect:
   mean.forecast_rmse: {below: 100, source: nobody}
-  etkf.analysis_rmse / mean.analysis_rmse: {above: 0}
+  etkf.analysis_rmse / mean.analysis_rmse: {above: 0, source: nobody}
+  etkf.diverged_share: {below: 2}
   etkf.analysis_rmse: {value: 50, within: 0.5, source: "a number, that is | far off"}
 """
 
@@ -77,7 +78,7 @@ def test_scores_are_printed_beside_what_is_published(scores, tmp_path, capsys):
     assert scores.main([str(file), "--folder", str(tmp_path / "runs")]) == 1  # the ETKF is not 50
     lines = capsys.readouterr().out.splitlines()
     rows = [[cell.strip() for cell in line.split(" | ")] for line in lines if "| small" in line]
-    assert [row[1] for row in rows] == [
+    assert [row[1] for row in rows] == [  # the share has no source and is met: it is left out
         "`Climatology()`, forecast_rmse", "`etkf.analysis_rmse / mean.analysis_rmse`",
         "`ETKF(members=5, inflation=1.1)`",
     ]  # fmt: skip
