@@ -46,3 +46,58 @@ def test_filters_are_timed_without_dapper_and_say_so(monkeypatch, capsys):
     assimilation.measure_filters(None, cycles=8, repeats=2)
     printed = capsys.readouterr().out
     assert "| ETKF | closura |" in printed and "goal" not in printed
+
+
+@pytest.fixture
+def scores(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT))
+    from benchmarks import scores
+
+    return scores
+
+
+SMALL = """
+name: small
+truth: {type: Lorenz96, K: 7, F: 8.0, dt: 0.05}
+observe: {variables: [X], every: 0.05, noise: 1.0}
+assimilate: {spinup: 1.0, duration: 3.0, skip: 1.0}
+solvers:
+  mean: Climatology
+  etkf: {type: ETKF, members: 5, inflation: 1.1}
+expect:
+  mean.forecast_rmse: {below: 100, source: nobody}
+  etkf.analysis_rmse / mean.analysis_rmse: {above: 0, source: nobody}
+  etkf.diverged_share: {below: 2}
+  etkf.analysis_rmse: {value: 50, within: 0.5, source: "a number, that is | far off"}
+"""
+
+
+def test_scores_are_printed_beside_what_is_published(scores, tmp_path, capsys):
+    file = tmp_path / "small.yaml"
+    file.write_text(SMALL)
+    assert scores.main([str(file), "--folder", str(tmp_path / "runs")]) == 1  # the ETKF is not 50
+    lines = capsys.readouterr().out.splitlines()
+    rows = [[cell.strip() for cell in line.split(" | ")] for line in lines if "| small" in line]
+    assert [row[1] for row in rows] == [  # the share has no source and is met: it is left out
+        "`Climatology()`, forecast_rmse", "`etkf.analysis_rmse / mean.analysis_rmse`",
+        "`ETKF(members=5, inflation=1.1)`",
+    ]  # fmt: skip
+    assert [row[4] for row in rows] == ["met", "met", "**missed**"]
+    value, half = rows[2][2].split(" ± ")
+    assert 0 < float(half) < float(value) < 5 and " ± " not in rows[1][2]
+    assert rows[2][3] == "50 ± 0.5" and len(rows[2]) == 6
+    assert "2 of 3 met." in lines[-1]
+    scores.main([str(file), "--folder", str(tmp_path / "runs")])
+    assert "kept  mean, etkf" in capsys.readouterr().err
+
+
+def test_scores_are_those_of_every_bundled_assimilation(scores):
+    names = list(scores._chosen([]))
+    assert {"sakov2008", "hoteit2015", "assimilate_lorenz96"} <= set(names)
+    assert not {"lorenz96", "infer_lorenz96", "gate_columns"} & set(names)
+
+
+def test_scores_of_another_kind_are_refused(scores, capsys):
+    with pytest.raises(SystemExit):
+        scores.main(["lorenz96"])
+    assert "lorenz96 is of the kind 'simulated'; name experiments" in capsys.readouterr().err

@@ -104,6 +104,13 @@ def test_the_table_names_every_solver_with_every_closure(finished):
                      "climatology"]  # fmt: skip
 
 
+def test_the_report_says_that_scores_are_alike_by_their_intervals(finished):
+    # The tiny ETKF does as well with the cubic as without: their intervals overlap.
+    page = (finished[0] / "report.html").read_text()
+    assert "as far as can be told: their intervals overlap." in page
+    assert "noise floor" not in page
+
+
 def test_the_report_shows_the_closures_also_when_it_is_written_again(finished):
     folder, _ = finished
     report_again(folder)

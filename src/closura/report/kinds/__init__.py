@@ -32,6 +32,7 @@ class Page:
         settings: Sections of the experiment to spell out.
         table_head: What a row of a table is of.
         table_note: How to read a table.
+        alike_note: What makes two scores alike, where some are: half a sentence after a colon.
         figure_note: What colours and lines mean in every figure.
     """
 
@@ -43,6 +44,7 @@ class Page:
     table_head: str
     table_note: str
     figure_note: str
+    alike_note: str = ""
 
 
 def page_of(kind: str) -> Page:

@@ -160,4 +160,5 @@ PAGE = Page(
         "mean of an independent run as the analysis."
     ),
     figure_note="One colour a closure throughout; grey is no closure, black the truth.",
+    alike_note="their intervals overlap.",
 )

@@ -4,7 +4,7 @@ from functools import partial
 
 from closura.report.figures import columns, profiles, training
 from closura.report.kinds import Page
-from closura.report.kinds.simulated import FIGURE_NOTE, TABLE_NOTE
+from closura.report.kinds.simulated import ALIKE_NOTE, FIGURE_NOTE, TABLE_NOTE
 from closura.report.rows import rows_of
 from closura.report.table import MEASURES, tables_of
 from closura.report.words import summary
@@ -25,4 +25,5 @@ PAGE = Page(
     table_head="model",
     table_note=TABLE_NOTE,
     figure_note=FIGURE_NOTE,
+    alike_note=ALIKE_NOTE,
 )

@@ -11,6 +11,10 @@ TABLE_NOTE = (
     "independent truth of the same length; offline (±), what the choice of held-out times does to "
     "a score."
 )
+ALIKE_NOTE = (
+    "they differ by less than the noise floor (offline scores, distances of climates), or their "
+    "intervals overlap (forecasts, and where there is no floor)."
+)
 FIGURE_NOTE = (
     "One colour a closure throughout; black is the truth, grey is no closure, hatched or dashed "
     "grey the noise floor."
@@ -35,4 +39,5 @@ PAGE = Page(
     table_head="model",
     table_note=TABLE_NOTE,
     figure_note=FIGURE_NOTE,
+    alike_note=ALIKE_NOTE,
 )
