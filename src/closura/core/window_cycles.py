@@ -60,10 +60,7 @@ def run_windows(
     steps = observations.steps(model.dt)
     dtype = jax.tree.leaves(model.fields(snapshot.state))[0].dtype
     gaps = np.diff(steps, prepend=0)
-    rows = jax.tree.map(
-        lambda array: jnp.asarray(array, dtype if array.dtype.kind == "f" else jnp.int32),
-        _lay_out(solver, observations, gaps),
-    )
+    rows = _lay_out(solver, observations, gaps, dtype)
     journey = Journey(model, inputs, keys, int(gaps.max()), bool((gaps == gaps[0]).all()))
     cycles, last = _run(journey, solver, observations.operator, snapshot, rows, key, keep)
     return _in_order(solver, cycles, observations.sizes[0]), last
@@ -82,16 +79,21 @@ def _empty_places(solver: AbstractWindowSolver, times: int) -> int:
     return solver.window - solver.shift + (-times) % solver.shift
 
 
-def _lay_out(solver: AbstractWindowSolver, observations: Observations, gaps: np.ndarray) -> _Rows:
-    """Return what each window sees; places before the start and after the end are empty."""
+def _lay_out(
+    solver: AbstractWindowSolver, observations: Observations, gaps: np.ndarray, dtype: Any
+) -> _Rows:
+    """Return what each window sees; places before the start and after the end are empty.
+
+    In a sweep the values and their variances are traced; when they were seen is always known.
+    """
     window, shift, times = solver.window, solver.shift, observations.sizes[0]
     empty = _empty_places(solver, times)
     begins = shift * np.arange(-(-times // shift))[:, None]
-    missing = np.full((empty, observations.sizes[1]), np.nan)
-    values = np.concatenate([missing, observations.values])
-    variance = np.broadcast_to(observations.variance, observations.sizes)
-    weight = np.concatenate([np.zeros_like(missing), 1 / np.sqrt(variance)])
-    weight = np.where(np.isnan(values), 0.0, weight)
+    missing = jnp.full((empty, observations.sizes[1]), jnp.nan, dtype)
+    values = jnp.concatenate([missing, jnp.asarray(observations.values, dtype)])
+    variance = jnp.broadcast_to(jnp.asarray(observations.variance, dtype), observations.sizes)
+    weight = jnp.concatenate([jnp.zeros_like(missing), 1 / jnp.sqrt(variance)])
+    weight = jnp.where(jnp.isnan(values), 0.0, weight)
     used = window if solver.multiple else shift
     place = np.arange(window - used, window)
     seen = begins + place
@@ -100,10 +102,10 @@ def _lay_out(solver: AbstractWindowSolver, observations: Observations, gaps: np.
     share = share if solver.multiple else np.ones_like(share)
     padded = np.concatenate([np.zeros(empty, int), gaps, np.zeros(shift, int)])
     return _Rows(
-        values=np.nan_to_num(values)[seen],
-        weight=weight[seen] * np.sqrt(share)[:, None],
+        values=jnp.nan_to_num(values)[seen],
+        weight=weight[seen] * jnp.asarray(np.sqrt(share)[:, None], dtype),
         newest=values[begins + np.arange(window - shift, window)],
-        gaps=padded[begins + np.arange(window + shift)],
+        gaps=jnp.asarray(padded[begins + np.arange(window + shift)], jnp.int32),
     )
 
 
