@@ -213,17 +213,28 @@ def _with_tail(solver, cycles: Cycles, last: _Carry, tail: Array) -> Cycles:
         jnp.concatenate([mean, mean_of(tail)]),
         jnp.concatenate([spread, spread_of(tail)]),
     )
-    flat = flat._replace(smoothed=smoothed, replaced=flat.replaced.at[-1].add(last.dead))
+    replaced = flat.replaced.at[-1].set(
+        _join_losses(flat.replaced[-1], last.dead, last.forecast.shape[-1])
+    )
+    flat = flat._replace(smoothed=smoothed, replaced=replaced)
     if last.errors is None:
         return flat
     left = mean_of(last.errors[: solver.window - solver.shift])
     return flat._replace(model_error=jnp.concatenate([flat.model_error, left]))
 
 
+def _join_losses(first: Array, second: Array, members: int) -> Array:
+    """Return the members lost on two ways; all of them only if all died on one."""
+    most = jnp.where(jnp.maximum(first, second) < members, members - 1, members)
+    return jnp.minimum(first + second, most)
+
+
 def _in_order(solver: AbstractWindowSolver, cycles: Cycles, times: int) -> Cycles:
-    """Return the record without the places before the first time."""
+    """Return the record without the places before the first time; what died there counts at it."""
     smoothed, model_error = cycles.smoothed, cycles.model_error
     tail = jax.tree.map(lambda leaf: leaf[-times:], (smoothed, model_error))
     plain = cycles._replace(smoothed=None, model_error=None)
+    early = plain.replaced[:-times].sum()
     plain = jax.tree.map(lambda leaf: leaf[-times:], plain)
+    plain = plain._replace(replaced=plain.replaced.at[0].add(early))
     return plain._replace(smoothed=tail[0], model_error=tail[1])
