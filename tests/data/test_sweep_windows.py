@@ -60,6 +60,4 @@ def test_an_operator_without_derivative_is_refused(truth, twin):
         twin.values, twin.variance, twin.time, lambda fields: jnp.round(fields.X)
     )
     with pytest.raises(ValueError, match="FourDVar needs a smooth operator; use IEnKS"):
-        cl.sweep(
-            MODEL, stepped, cl.FourDVar(), grid={"scale": [0.02, 0.1]}, truth=truth, key=KEY
-        )
+        cl.sweep(MODEL, stepped, cl.FourDVar(), grid={"scale": [0.02, 0.1]}, truth=truth, key=KEY)

@@ -1,7 +1,7 @@
 """Solvers with a covariance that never changes, or with none: what a filter has to beat."""
 
 from dataclasses import replace
-from typing import Literal
+from typing import ClassVar, Literal
 
 import equinox as eqx
 import jax
@@ -53,6 +53,7 @@ class AbstractStaticSolver(AbstractMemorylessSolver):
 
     members: eqx.AbstractVar[int]
     climate: eqx.AbstractVar[Climate | None]
+    filled: ClassVar[tuple[str, ...]] = ("climate",)
 
     def prepare(self, background: Background) -> "AbstractStaticSolver":
         return replace(self, climate=measure_climate(background, type(self).__name__))
