@@ -149,6 +149,35 @@ def test_a_dead_member_is_replaced_and_counted(truth, twin):
     assert found.analysis_rmse[50:].mean() < 0.5
 
 
+def test_the_dead_of_the_start_are_counted_where_windows_do_not_divide_the_times(twin):
+    seen = Observations(twin.values[:5], twin.variance, twin.time[:5], twin.operator)
+    keys = member_keys(jax.random.key(4), 7)
+    start = start_members(MODEL, keys)
+    lost = start._replace(state=Lorenz96State(start.state.X.at[2, 1:5].set(jnp.nan)))
+    solver = cl.IEnKS(members=7, window=3, shift=3)
+    cycles, _ = run_cycles(MODEL, lost, seen, solver, keys=keys, key=jax.random.key(0))
+    assert cycles.replaced.tolist() == [4, 0, 0, 0, 0]
+
+
+def test_two_partial_losses_at_one_time_are_not_the_loss_of_all(twin):
+    class Deadly(cl.IEnKS):
+        killed: int = eqx.field(static=True, default=0)
+
+        def revise(self, ensemble, window, memory, key):
+            return cl.Revised(ensemble.at[3, : self.killed].set(jnp.nan), memory)
+
+    seen = Observations(twin.values[:1], twin.variance, twin.time[:1], twin.operator)
+    keys = member_keys(jax.random.key(4), 5)
+    start = start_members(MODEL, keys)
+    lost = start._replace(state=Lorenz96State(start.state.X.at[2, 2:].set(jnp.nan)))
+    counts = []
+    for killed in (2, 5):
+        solver = Deadly(members=5, killed=killed)
+        cycles, _ = run_cycles(MODEL, lost, seen, solver, keys=keys, key=jax.random.key(0))
+        counts += cycles.replaced.tolist()
+    assert counts == [5 - 1, 5]
+
+
 def test_every_member_dead_is_an_error(truth, twin):
     states = Lorenz96State(jnp.full((12, 14), jnp.nan))
     with pytest.raises(ValueError, match=r"every member is dead \(not finite\) at time 0.1"):

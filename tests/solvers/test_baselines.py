@@ -33,6 +33,18 @@ def test_climatology_sees_nothing(sample, ensemble, observed, key):
     solver = Climatology().prepare(Background(sample))
     found = solver.analyse(ensemble[:, :1], observed, key)
     np.testing.assert_allclose(found[:, 0], sample.mean(axis=1))
+    assert solver.known_climate().covariance.shape == ()  # no (state, state)
+
+
+def test_the_identity_needs_no_matrix_of_the_climate(sample, ensemble, observed, key):
+    H, R = np.eye(4)[[0, 2]], np.diag([0.5, 0.25])
+    forecast = np.asarray(ensemble[:, 1])
+    gain = 0.3 * H.T @ np.linalg.inv(0.3 * H @ H.T + R)
+    solver = ThreeDVar(scale=0.3, covariance="identity").prepare(Background(sample))
+    assert solver.known_climate().covariance.shape == ()
+    found = solver.analyse(ensemble[:, 1:2], observed, key)
+    wanted = forecast + gain @ ([0.3, -0.2] - H @ forecast)
+    np.testing.assert_allclose(found[:, 0], wanted, atol=1e-12)
 
 
 def test_noise_bounds_the_static_correction(sample, ensemble, observed, key):

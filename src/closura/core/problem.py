@@ -200,13 +200,15 @@ class AbstractSolver(eqx.Module):
     (1) give `members`; (2) write `init` and `__call__`, pure functions of arrays with members last,
     which draw all randomness from the key; (3) if members do not count alike, return what they
     weigh from `weights`; (4) if it needs a climate or distances, return from `prepare` a copy that
-    holds what it found there. Solvers know no model.
+    holds what it found there, and name those fields in `filled`. Solvers know no model.
     """
 
     members: eqx.AbstractVar[int]
     # Static settings that `prepare` alone reads, so that prepared solvers may share one program
     # although these differ; its arrays may then be filled up with zeros.
     spent: ClassVar[tuple[str, ...]] = ()
+    # Fields that `prepare` fills: no settings, although they can be given.
+    filled: ClassVar[tuple[str, ...]] = ()
 
     @property
     def propagates(self) -> bool:

@@ -60,10 +60,7 @@ def run_windows(
     steps = observations.steps(model.dt)
     dtype = jax.tree.leaves(model.fields(snapshot.state))[0].dtype
     gaps = np.diff(steps, prepend=0)
-    rows = jax.tree.map(
-        lambda array: jnp.asarray(array, dtype if array.dtype.kind == "f" else jnp.int32),
-        _lay_out(solver, observations, gaps),
-    )
+    rows = _lay_out(solver, observations, gaps, dtype)
     journey = Journey(model, inputs, keys, int(gaps.max()), bool((gaps == gaps[0]).all()))
     cycles, last = _run(journey, solver, observations.operator, snapshot, rows, key, keep)
     return _in_order(solver, cycles, observations.sizes[0]), last
@@ -82,16 +79,21 @@ def _empty_places(solver: AbstractWindowSolver, times: int) -> int:
     return solver.window - solver.shift + (-times) % solver.shift
 
 
-def _lay_out(solver: AbstractWindowSolver, observations: Observations, gaps: np.ndarray) -> _Rows:
-    """Return what each window sees; places before the start and after the end are empty."""
+def _lay_out(
+    solver: AbstractWindowSolver, observations: Observations, gaps: np.ndarray, dtype: Any
+) -> _Rows:
+    """Return what each window sees; places before the start and after the end are empty.
+
+    In a sweep the values and their variances are traced; when they were seen is always known.
+    """
     window, shift, times = solver.window, solver.shift, observations.sizes[0]
     empty = _empty_places(solver, times)
     begins = shift * np.arange(-(-times // shift))[:, None]
-    missing = np.full((empty, observations.sizes[1]), np.nan)
-    values = np.concatenate([missing, observations.values])
-    variance = np.broadcast_to(observations.variance, observations.sizes)
-    weight = np.concatenate([np.zeros_like(missing), 1 / np.sqrt(variance)])
-    weight = np.where(np.isnan(values), 0.0, weight)
+    missing = jnp.full((empty, observations.sizes[1]), jnp.nan, dtype)
+    values = jnp.concatenate([missing, jnp.asarray(observations.values, dtype)])
+    variance = jnp.broadcast_to(jnp.asarray(observations.variance, dtype), observations.sizes)
+    weight = jnp.concatenate([jnp.zeros_like(missing), 1 / jnp.sqrt(variance)])
+    weight = jnp.where(jnp.isnan(values), 0.0, weight)
     used = window if solver.multiple else shift
     place = np.arange(window - used, window)
     seen = begins + place
@@ -100,10 +102,10 @@ def _lay_out(solver: AbstractWindowSolver, observations: Observations, gaps: np.
     share = share if solver.multiple else np.ones_like(share)
     padded = np.concatenate([np.zeros(empty, int), gaps, np.zeros(shift, int)])
     return _Rows(
-        values=np.nan_to_num(values)[seen],
-        weight=weight[seen] * np.sqrt(share)[:, None],
+        values=jnp.nan_to_num(values)[seen],
+        weight=weight[seen] * jnp.asarray(np.sqrt(share)[:, None], dtype),
         newest=values[begins + np.arange(window - shift, window)],
-        gaps=padded[begins + np.arange(window + shift)],
+        gaps=jnp.asarray(padded[begins + np.arange(window + shift)], jnp.int32),
     )
 
 
@@ -211,17 +213,28 @@ def _with_tail(solver, cycles: Cycles, last: _Carry, tail: Array) -> Cycles:
         jnp.concatenate([mean, mean_of(tail)]),
         jnp.concatenate([spread, spread_of(tail)]),
     )
-    flat = flat._replace(smoothed=smoothed, replaced=flat.replaced.at[-1].add(last.dead))
+    replaced = flat.replaced.at[-1].set(
+        _join_losses(flat.replaced[-1], last.dead, last.forecast.shape[-1])
+    )
+    flat = flat._replace(smoothed=smoothed, replaced=replaced)
     if last.errors is None:
         return flat
     left = mean_of(last.errors[: solver.window - solver.shift])
     return flat._replace(model_error=jnp.concatenate([flat.model_error, left]))
 
 
+def _join_losses(first: Array, second: Array, members: int) -> Array:
+    """Return the members lost on two ways; all of them only if all died on one."""
+    most = jnp.where(jnp.maximum(first, second) < members, members - 1, members)
+    return jnp.minimum(first + second, most)
+
+
 def _in_order(solver: AbstractWindowSolver, cycles: Cycles, times: int) -> Cycles:
-    """Return the record without the places before the first time."""
+    """Return the record without the places before the first time; what died there counts at it."""
     smoothed, model_error = cycles.smoothed, cycles.model_error
     tail = jax.tree.map(lambda leaf: leaf[-times:], (smoothed, model_error))
     plain = cycles._replace(smoothed=None, model_error=None)
+    early = plain.replaced[:-times].sum()
     plain = jax.tree.map(lambda leaf: leaf[-times:], plain)
+    plain = plain._replace(replaced=plain.replaced.at[0].add(early))
     return plain._replace(smoothed=tail[0], model_error=tail[1])

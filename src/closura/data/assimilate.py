@@ -69,7 +69,7 @@ def assimilate(
     check_observations(model, observations, climate, truth)
     solver = solver.prepare(background_of(model, observations, sample))
     start, keys = start_run(model, solver, states, initial=initial, inputs=inputs, key=key)
-    _check_smooth(model, observations, solver, sample)
+    check_smooth(model, observations, solver, sample)
     cycles, _ = run_cycles(
         model, start, observations, solver, keys=keys, inputs=inputs,
         key=jax.random.fold_in(key, SOLVER), keep_members=keep_members,
@@ -185,8 +185,12 @@ def _first_states(model, solver, states: Any, initial: Any, key: Array) -> Any:
     return begun
 
 
-def _check_smooth(model: AbstractModel, observations: Observations, solver, sample) -> None:
-    """Raise where a solver differentiates and along a random line observations do not change."""
+def check_smooth(model: AbstractModel, observations: Observations, solver, sample) -> None:
+    """Raise where a solver differentiates and along a random line observations do not change.
+
+    Raises:
+        ValueError: The operator has no derivative, or one that is zero or not finite.
+    """
     if not (isinstance(solver, AbstractWindowSolver) and solver.differentiates):
         return
     owner = type(solver).__name__

@@ -17,7 +17,7 @@ from closura.core.batch import Stack, stack
 from closura.core.cycles import Cycles
 from closura.core.model import AbstractModel
 from closura.core.problem import AbstractSolver, Observations
-from closura.data.assimilate import SOLVER, climate_of, start_run, unraveller
+from closura.data.assimilate import SOLVER, check_smooth, climate_of, start_run, unraveller
 from closura.data.background import background_of, check_observations
 from closura.data.verdict import has_diverged, states_at, stretches_of
 
@@ -84,8 +84,9 @@ def run_task(task: Task, tell: Callable[[int], None] = lambda runs: None) -> Sco
 class _World:
     """What the runs of one seed share whatever the setting."""
 
-    def __init__(self, model: AbstractModel, twin: Twin, key: Array, like: "_World | None"):
-        observations = twin.observations
+    def __init__(self, task: Task, twin: Twin, like: "_World | None"):
+        model, observations = task.model, twin.observations
+        key = jax.random.fold_in(task.key, twin.seed)
         self.key, self.observations, self.exact = key, observations, None
         run = twin.climatology if twin.climatology is not None else twin.truth
         if like is None or run is None:
@@ -96,6 +97,7 @@ class _World:
             sample = like.background.sample
         climate = unraveller(model)(jnp.asarray(sample.mean(axis=1)))
         check_observations(model, observations, climate, twin.truth)
+        check_smooth(model, observations, task.solvers[0], sample)
         if twin.truth is None:
             seen = np.asarray(observations.operator(climate))
             self.limit = float(np.sqrt(np.nanmean((observations.values - seen) ** 2)))
@@ -111,7 +113,7 @@ def _worlds(task: Task) -> list[_World]:
     for twin in task.twins:
         same = worlds and twin.observations is task.twins[0].observations
         like = worlds[0] if same else None
-        worlds.append(_World(task.model, twin, jax.random.fold_in(task.key, twin.seed), like))
+        worlds.append(_World(task, twin, like))
     return worlds
 
 

@@ -7,6 +7,7 @@ from itertools import product
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 from jaxtyping import Array
@@ -118,12 +119,16 @@ def _axes(model: AbstractModel, solver: AbstractSolver, grid: Grid) -> dict[str,
         raise ValueError(
             'grid["model"] is a sequence; give models by name: {"truncated": ..., "hybrid": ...}.'
         )
-    return {name: values if name == MODEL else list(values) for name, values in grid.items()}
+    return {
+        name: values if name == MODEL else [_plain(value) for value in values]
+        for name, values in grid.items()
+    }
 
 
 def settings_of(solver: AbstractSolver) -> list[str]:
     """Return the names of what can be set in a solver; not what it finds when it is prepared."""
-    return [field.name for field in fields(solver) if field.init and field.default is not None]
+    found = solver.filled
+    return [field.name for field in fields(solver) if field.init and field.name not in found]
 
 
 def _twins(observations, seeds, truth, climatology, key: Array) -> tuple[Twin, ...]:
@@ -163,12 +168,18 @@ def _solver(solver: AbstractSolver, axes: Mapping[str, Any], setting: Mapping[st
     """Return the solver with one setting of the grid; numbers in formulas become floats."""
     chosen = {name: value for name, value in setting.items() if name != MODEL}
     for name, value in chosen.items():
-        among = (getattr(solver, name), *axes[name])
+        among = [v for v in (_plain(getattr(solver, name)), *axes[name]) if v is not None]
         if all(_is_number(v) for v in among) and any(isinstance(v, float) for v in among):
-            chosen[name] = float(value)
-        elif isinstance(value, np.generic):
-            chosen[name] = value.item()
+            chosen[name] = value if value is None else float(value)
     return replace(solver, **chosen)
+
+
+def _plain(value: Any) -> Any:
+    """Return a number of NumPy or JAX as one of Python, anything else as it is."""
+    single = isinstance(value, np.generic | np.ndarray | jax.Array) and value.ndim == 0
+    if single and not jnp.issubdtype(value.dtype, jax.dtypes.prng_key):
+        return value.item()
+    return value
 
 
 def _is_number(value: Any) -> bool:
@@ -179,8 +190,14 @@ def _program(solver: AbstractSolver, base: AbstractSolver) -> Any:
     """Return what tells apart settings that cannot share a compiled program."""
     alike = replace(solver, **{name: getattr(base, name) for name in solver.spent})
     leaves, structure = jax.tree.flatten(alike)
-    kinds = [float if isinstance(leaf, float) else np.shape(leaf) or leaf for leaf in leaves]
-    return structure, tuple(kinds)
+    return structure, tuple(_kind(leaf) for leaf in leaves)
+
+
+def _kind(leaf: Any) -> Any:
+    """Return what must be the same of numbers and arrays that are stacked; the rest itself."""
+    if isinstance(leaf, float):
+        return float
+    return leaf.shape if isinstance(leaf, np.ndarray | jax.Array) else leaf
 
 
 def _run(tasks: list[Task], cluster: str | None) -> Scores:

@@ -1,7 +1,7 @@
 """Solvers with a covariance that never changes, or with none: what a filter has to beat."""
 
 from dataclasses import replace
-from typing import Literal
+from typing import ClassVar, Literal
 
 import equinox as eqx
 import jax
@@ -14,14 +14,17 @@ from closura.core.problem import AbstractMemorylessSolver, Background, Observed
 
 
 class Climate(eqx.Module):
-    """Mean (state,) and covariance (state, state) of a sample of states."""
+    """Mean (state,) and covariance (state, state) of a sample of states.
+
+    The covariance is the number 1, for the identity, where a solver uses none of the sample.
+    """
 
     mean: Array
     covariance: Array
 
 
-def measure_climate(background: Background, owner: str) -> Climate:
-    """Return mean and covariance of the background's sample.
+def measure_climate(background: Background, owner: str, *, covariance: bool = True) -> Climate:
+    """Return mean and covariance of the background's sample, or the mean alone.
 
     Raises:
         ValueError: The sample is too small to have a covariance, not finite, or never varies.
@@ -42,20 +45,32 @@ def measure_climate(background: Background, owner: str) -> Climate:
             f"{owner}: the climatology does not vary, its covariance is zero; give a run of many "
             "instants, climatology=."
         )
-    return Climate(jnp.asarray(sample.mean(axis=1)), jnp.asarray(np.atleast_2d(np.cov(sample))))
+    mean = jnp.asarray(sample.mean(axis=1))
+    if not covariance:
+        return Climate(mean, jnp.ones((), mean.dtype))
+    return Climate(mean, jnp.asarray(np.atleast_2d(np.cov(sample))))
 
 
 class AbstractStaticSolver(AbstractMemorylessSolver):
     """A solver of one state that knows the climate.
 
-    To write one: (1) declare `members`, 1 always, and `climate`, None; (2) write `analyse`.
+    To write one: (1) declare `members`, 1 always, and `climate`, None; (2) write `analyse`; (3)
+    if it needs no covariance of the climate, a matrix (state, state), say so in `needs_covariance`.
     """
 
     members: eqx.AbstractVar[int]
     climate: eqx.AbstractVar[Climate | None]
+    filled: ClassVar[tuple[str, ...]] = ("climate",)
+
+    @property
+    def needs_covariance(self) -> bool:
+        """Whether the covariance of the climate is measured."""
+        return True
 
     def prepare(self, background: Background) -> "AbstractStaticSolver":
-        return replace(self, climate=measure_climate(background, type(self).__name__))
+        owner = type(self).__name__
+        climate = measure_climate(background, owner, covariance=self.needs_covariance)
+        return replace(self, climate=climate)
 
     def known_climate(self) -> Climate:
         """Return the climate, or say that it is missing."""
@@ -71,6 +86,10 @@ class Climatology(AbstractStaticSolver):
 
     climate: Climate | None = None
     members: int = eqx.field(static=True, init=False, default=1)
+
+    @property
+    def needs_covariance(self) -> bool:
+        return False
 
     def analyse(self, ensemble, observed, key):
         return jnp.broadcast_to(self.known_climate().mean[:, None], ensemble.shape)
@@ -129,19 +148,26 @@ class ThreeDVar(AbstractStaticSolver):
                 f"ThreeDVar: covariance is {self.covariance!r}; it must be 'climate' or 'identity'."
             )
 
+    @property
+    def needs_covariance(self) -> bool:
+        return self.covariance == "climate"
+
     def analyse(self, ensemble, observed, key):
-        climate = self.known_climate().covariance
-        shape = climate if self.covariance == "climate" else jnp.eye(len(climate))
-        covariance = self.scale * shape
+        covariance = self.scale * self.known_climate().covariance
         return correct(ensemble[:, 0], covariance, observed)[:, None]
 
 
 def correct(
-    state: Float[Array, "state"], covariance: Float[Array, "state state"], observed: Observed
+    state: Float[Array, "state"],
+    covariance: Float[Array, "state state"] | Float[Array, ""],
+    observed: Observed,
 ) -> Float[Array, "state"]:
-    """Return the state plus the Kalman gain of the covariance times the departure."""
+    """Return the state plus the Kalman gain of the covariance times the departure.
+
+    A covariance of one number is that multiple of the identity.
+    """
     rows = observed.linearise(state)
-    spread = covariance @ rows.T
+    spread = covariance * rows.T if covariance.ndim == 0 else covariance @ rows.T
     total = rows @ spread + jnp.eye(len(rows), dtype=state.dtype)
     departure = observed.weight * (observed.values - observed.operator(state))
     return state + spread @ jax.scipy.linalg.solve(total, departure, assume_a="pos")

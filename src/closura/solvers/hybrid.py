@@ -1,7 +1,7 @@
 """The ensemble Kalman filter whose covariance is in part that of the climate."""
 
 from dataclasses import replace
-from typing import Literal, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 import equinox as eqx
 import jax
@@ -58,6 +58,8 @@ class HybridEnKF(AbstractEnsembleSolver):
     rotation: bool = eqx.field(static=True, default=False)
     climate: Climate | None = None
     local: Tapers | None = None
+    spent: ClassVar[tuple[str, ...]] = ("radius", "convention")
+    filled: ClassVar[tuple[str, ...]] = ("climate", "local")
 
     def __check_init__(self):
         if isinstance(self.weight, int | float) and not 0 <= self.weight <= 1:

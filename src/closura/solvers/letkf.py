@@ -43,6 +43,7 @@ class LETKF(AbstractEnsembleSolver):
     rotation: bool = eqx.field(static=True, default=False)
     local: Local | None = None
     spent: ClassVar[tuple[str, ...]] = ("radius", "convention")
+    filled: ClassVar[tuple[str, ...]] = ("local",)
 
     def __check_init__(self):
         check_radius("LETKF", self.radius, self.convention, "ETKF")

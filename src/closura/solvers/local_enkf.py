@@ -1,7 +1,7 @@
 """The ensemble Kalman filter with localised covariances."""
 
 from dataclasses import replace
-from typing import Literal, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 import equinox as eqx
 import jax
@@ -64,6 +64,8 @@ class LocalEnKF(AbstractEnsembleSolver):
     rtps: float | Array = 0.0
     rotation: bool = eqx.field(static=True, default=False)
     local: LocalCovariance | None = None
+    spent: ClassVar[tuple[str, ...]] = ("radius", "convention")
+    filled: ClassVar[tuple[str, ...]] = ("local",)
 
     def __check_init__(self):
         check_radius("LocalEnKF", self.radius, self.convention, "EnKF")

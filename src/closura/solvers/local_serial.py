@@ -1,7 +1,7 @@
 """The serial square root filter with localised regressions."""
 
 from dataclasses import replace
-from typing import Literal, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -57,6 +57,8 @@ class LocalSerialEnSRF(AbstractEnsembleSolver):
     rtps: float | Array = 0.0
     rotation: bool = eqx.field(static=True, default=False)
     local: Reach | None = None
+    spent: ClassVar[tuple[str, ...]] = ("radius", "convention")
+    filled: ClassVar[tuple[str, ...]] = ("local",)
 
     def __check_init__(self):
         check_radius("LocalSerialEnSRF", self.radius, self.convention, "SerialEnSRF")

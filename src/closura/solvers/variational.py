@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Literal
+from typing import ClassVar, Literal
 
 import equinox as eqx
 import jax
@@ -67,6 +67,7 @@ class FourDVar(AbstractWindowSolver):
     tolerance: float = 1e-10
     root: Float[Array, "state control"] | None = None
     members: int = eqx.field(static=True, init=False, default=1)
+    filled: ClassVar[tuple[str, ...]] = ("root",)
 
     def __check_init__(self):
         for name in ("scale", "model_error"):
