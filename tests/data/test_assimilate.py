@@ -145,6 +145,15 @@ def test_every_member_dead_is_an_error(truth, twin):
         cl.assimilate(MODEL, twin, FILTER, truth=truth, initial=states, key=jax.random.key(3))
 
 
+def test_one_survivor_is_no_ensemble(truth, twin):
+    states = np.moveaxis(truth.X.values[0, ::21][:14], 0, -1).copy()
+    states[4, 1:] = np.nan
+    with pytest.raises(ValueError, match=r"every member is dead \(not finite\) at time 0.05"):
+        cl.assimilate(
+            MODEL, twin, FILTER, truth=truth, initial=Lorenz96State(states), key=jax.random.key(3)
+        )
+
+
 def test_a_diverged_filter_says_so(truth, twin):
     collapsing = cl.ETKF(members=3, inflation=0.8)
     with pytest.warns(cl.ClosuraWarning, match="ETKF diverged: in the second half"):

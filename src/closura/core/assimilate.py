@@ -41,7 +41,7 @@ def run_cycles(
     """Assimilate observations into an ensemble, time by time or window by window.
 
     A member that is not finite is replaced by a draw from the normal distribution of the others
-    (the memory of one of them), and counted. Where none is left the run stays NaN and all count.
+    (the memory of one of them), and counted. Where fewer than two are left all count as dead.
 
     Args:
         model: Any model, a coupled one too; increments reach its state through `model.add`.
