@@ -151,6 +151,52 @@ def test_a_filter_that_lost_the_truth_is_never_a_plain_number(case, long_truth, 
     assert verdict(long_truth, twin, error, spread) == 1
 
 
+def judged_by_innovations(twin, size, expected, **changes):
+    """The verdict without a truth, on innovations of a size and what is expected of them."""
+    shape = twin.values.shape
+    innovation = np.full(shape, float(size))
+    innovation[twin.time > changes.get("last", np.inf)] = np.nan
+    analysis = np.full(shape, changes.get("analysis", 0.5))
+    arrays = {
+        "analysis": (("time", "k"), analysis),
+        "forecast_spread": (("time", "k"), np.ones(shape)),
+        "innovation": (("time", "observation"), innovation),
+        "innovation_expected": (("time", "observation"), np.full(shape, expected)),
+        "innovation_rms": ("time", np.abs(innovation[:, 0])),
+        "replaced": ("time", np.zeros(shape[0], int)),
+    }
+    found = xr.Dataset(arrays, {"time": twin.time}, {"solver": "ETKF", "members": 6})
+    seen = changed(twin, values=innovation * 3)
+    return judge(found, MODEL, seen, Lorenz96State(jnp.zeros(7))).attrs["diverged"]
+
+
+@pytest.mark.filterwarnings("ignore::closura.core.couple.ClosuraWarning")
+def test_without_a_truth_innovations_are_held_against_the_members_predictions(twin):
+    # The spread of the state, 1, has other units than the observations of 1000 X.
+    assert judged_by_innovations(twin, 1000.0, 1001.2) == 0
+    assert judged_by_innovations(twin, 1000.0, 200.0) == 1
+
+
+@pytest.mark.filterwarnings("ignore::closura.core.couple.ClosuraWarning")
+def test_where_nothing_is_observed_nothing_is_judged(twin):
+    assert judged_by_innovations(twin, 1.0, 1.0, last=0.5) == 0
+    assert judged_by_innovations(twin, 1.0, 1.0, last=0.5, analysis=np.nan) == 1
+
+
+@pytest.mark.filterwarnings("ignore::closura.core.couple.ClosuraWarning")
+@pytest.mark.parametrize("solver", [FILTER, cl.IEnKS(members=6, window=2)], ids=["time", "window"])
+def test_what_is_expected_of_innovations_has_their_units(solver, truth, twin):
+    error = np.linspace(50.0, 80.0, 7)
+    seen = changed(
+        twin, values=1000 * twin.values, variance=error**2, operator=lambda f: 1000 * f.X
+    )
+    found = cl.assimilate(
+        MODEL, seen, solver, climatology=truth, keep_members=True, key=jax.random.key(3)
+    )
+    wanted = np.hypot(1000 * found.forecast.std("member", ddof=1), error)
+    np.testing.assert_allclose(found.innovation_expected, wanted, rtol=1e-9)
+
+
 def test_a_variable_without_places_lies_nowhere(twin):
     class Half(cl.Lorenz96TwoScale):
         @property

@@ -80,9 +80,7 @@ class EnKS(AbstractSmoother):
     def __call__(self, ensemble, observed, memory, key):
         size, (past, found) = len(ensemble), memory
         if isinstance(self.filter.inflation, AbstractInflation):
-            ensemble, found = self.filter.inflation(
-                ensemble, observed, found, self._vicinity(size)
-            )
+            ensemble, found = self.filter.inflation(ensemble, observed, found, self._vicinity(size))
         present_only = Observed(
             observed.values, observed.weight, lambda vector: observed.operator(vector[:size])
         )
