@@ -244,6 +244,7 @@ def _as_dataset(model, observations: Observations, cycles: Cycles, solver) -> xr
         "dt": float(model.dt),
         "solver": type(solver).__name__,
         "members": solver.members,
+        "keeps_members": int(solver.keeps_members),
         "kind": "analysis",
     }
     back = ("window", "shift", "lag")

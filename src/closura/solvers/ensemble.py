@@ -60,6 +60,10 @@ class AbstractEnsembleSolver(AbstractSolver):
         """Return the analysis before relaxation, inflation and rotation."""
 
     @property
+    def keeps_members(self) -> bool:
+        return not self.rotation
+
+    @property
     def vicinity(self) -> Local | None:
         """The observations near each point, if the filter is localised."""
         return None

@@ -57,6 +57,10 @@ class EnKS(AbstractSmoother):
                 f"EnKS: lag is {self.lag}; it must be 1 or more. Without it use the filter itself."
             )
 
+    @property
+    def keeps_members(self) -> bool:
+        return self.filter.keeps_members
+
     def prepare(self, background: Background) -> "EnKS":
         places = background.places
         repeated = background._replace(
