@@ -17,7 +17,12 @@ from closura.core.model import AbstractModel, Snapshot
 from closura.core.problem import AbstractSolver, Observations
 from closura.core.rollout import member_keys, rollout, start_members
 from closura.core.windows import AbstractWindowSolver
-from closura.data.background import background_of, check_observations, check_predictions
+from closura.data.background import (
+    background_of,
+    check_arguments,
+    check_observations,
+    check_predictions,
+)
 from closura.data.border import from_dataset, time_attributes
 from closura.data.observations import single
 from closura.data.verdict import DeadEnsemble, innovations_by_time, judge, name_of, score
@@ -63,8 +68,9 @@ def assimilate(
         key: Randomness of the start, the model and the solver.
 
     Raises:
-        ValueError: Times, shapes or names do not fit; or every member is dead (`DeadEnsemble`).
+        ValueError: Kinds, times, shapes or names do not fit; or every member is dead (`DeadEnsemble`).
     """
+    check_arguments(model, observations, solver)
     sample, states = climate_of(model, truth if climatology is None else climatology, key)
     climate = unraveller(model)(jnp.asarray(sample.mean(axis=1)))
     check_observations(model, observations, climate, truth)

@@ -37,13 +37,21 @@ def score(model: AbstractModel, found: xr.Dataset, truth: xr.Dataset, **means: A
         ValueError: The truth is not saved at one of the times.
     """
     exact = states_at(model, truth, found["time"].values)
-    about = {"long_name": "root mean square error over all variables"}
+    about = {"long_name": f"root mean square error over all variables{_mixed_units(model)}"}
     for kind, vectors in means.items():
         known = np.asarray(vectors)[:, : exact.shape[1]]
         error = np.sqrt(np.mean((known - exact) ** 2, axis=1))
         found[f"{kind}_rmse"] = ("time", error, about)
     limit = np.sqrt(np.mean((exact - exact.mean(axis=0)) ** 2))
     return found.assign_attrs(climate_rmse=float(limit))
+
+
+def _mixed_units(model: AbstractModel) -> str:
+    """Return a warning that variables have different units; nothing if they do not."""
+    if len({variable.units for variable in _scored(model)}) < 2:
+        return ""
+    named = ", ".join(f"{v.name} [{v.units}]" for v in _scored(model))
+    return f", whose units differ ({named}): the largest numbers rule it"
 
 
 def states_at(model: AbstractModel, truth: xr.Dataset, times: np.ndarray) -> np.ndarray:
