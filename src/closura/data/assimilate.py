@@ -49,12 +49,11 @@ def assimilate(
 
     It holds ``forecast``, ``analysis``, ``increment``, ``forecast_spread``, ``analysis_spread``
     (of several variables: ``analysis_X`` and so on), ``innovation``, ``innovation_expected`` (root
-    of the members' variance there plus that of the error), ``replaced`` (members drawn anew) and,
-    with a truth, ``forecast_rmse`` and ``analysis_rmse``. A solver that looks back adds
-    ``smoothed``, the state of each time after its last revision, with spread and error; one that
-    estimates errors of the model ``model_error``, added on arrival at each time. What the solver
-    reports (see `AbstractSolver.report`) stands beside. The attribute ``diverged`` is 1, and a
-    warning says so, where the filter lost the truth (see `judge`).
+    of the predictions' and the error's variance), ``replaced`` (members drawn anew) and, with a
+    truth, ``forecast_rmse`` and ``analysis_rmse``. A solver that looks back adds ``smoothed``, each
+    time after its last revision, with spread and error; one that estimates errors of the model
+    ``model_error``, added on arrival. What the solver reports (`AbstractSolver.report`) stands
+    beside. ``diverged`` is 1, and a warning says so, where the filter lost the truth (see `judge`).
 
     Args:
         model: Any model, coupled ones too.
@@ -68,7 +67,7 @@ def assimilate(
         key: Randomness of the start, the model and the solver.
 
     Raises:
-        ValueError: Kinds, times, shapes or names do not fit; or every member is dead (`DeadEnsemble`).
+        ValueError: Times, shapes or names do not fit; or every member is dead (`DeadEnsemble`).
     """
     check_arguments(model, observations, solver)
     sample, states = climate_of(model, truth if climatology is None else climatology, key)
@@ -82,8 +81,7 @@ def assimilate(
         key=jax.random.fold_in(key, SOLVER), keep_members=keep_members,
     )  # fmt: skip
     found = _as_dataset(model, observations, cycles, solver)
-    if truth is not None:
-        found = score(model, found, truth, **_means(cycles))
+    found = found if truth is None else score(model, found, truth, **_means(cycles))
     return judge(found, model, observations, climate)
 
 

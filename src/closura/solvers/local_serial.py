@@ -74,7 +74,7 @@ class LocalSerialEnSRF(AbstractEnsembleSolver):
         joint = np.concatenate([places, observed])
         number, taper = find_near(observed, joint, width, background)
         reached = np.isin(number, np.flatnonzero(placed(places))) & (taper > 0)
-        check_felt(observed, reached.any(axis=1), "LocalSerialEnSRF")
+        check_felt(observed, np.asarray(reached.any(axis=1)), "LocalSerialEnSRF")
         return replace(self, local=Reach(jnp.asarray(number), jnp.asarray(taper)))
 
     def update(self, ensemble, observed, key):
