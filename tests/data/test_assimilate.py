@@ -145,6 +145,15 @@ def test_every_member_dead_is_an_error(truth, twin):
         cl.assimilate(MODEL, twin, FILTER, truth=truth, initial=states, key=jax.random.key(3))
 
 
+def test_one_survivor_is_no_ensemble(truth, twin):
+    states = np.moveaxis(truth.X.values[0, ::21][:14], 0, -1).copy()
+    states[4, 1:] = np.nan
+    with pytest.raises(ValueError, match=r"every member is dead \(not finite\) at time 0.05"):
+        cl.assimilate(
+            MODEL, twin, FILTER, truth=truth, initial=Lorenz96State(states), key=jax.random.key(3)
+        )
+
+
 def test_a_diverged_filter_says_so(truth, twin):
     collapsing = cl.ETKF(members=3, inflation=0.8)
     with pytest.warns(cl.ClosuraWarning, match="ETKF diverged: in the second half"):
@@ -184,6 +193,31 @@ def test_increments_become_pairs_from_the_analysis_before(analysis):
     assert pairs.passport.target == "increments"
     assert pairs.passport.disagreements(MODEL) == ()
     assert pairs.variables["X_tendency"].dims == ("k",)
+
+
+@pytest.mark.parametrize(
+    ("solver", "mixed"),
+    [
+        (cl.ETKF(14, inflation=1.02, rotation=True), True),
+        (cl.EnKS(cl.ETKF(14, inflation=1.02, rotation=True), lag=1), True),
+        (cl.IEnKS(14, inflation=1.02, rotation=True), True),
+        (cl.ParticleFilter(14), True),
+        (cl.EnKS(FILTER, lag=1), False),
+    ],
+    ids=lambda value: getattr(type(value), "__name__", ""),
+)
+def test_members_that_are_mixed_have_no_increments_of_their_own(solver, mixed, analysis):
+    assert solver.keeps_members is not mixed
+    members = analysis.expand_dims(member=2).assign_attrs(keeps_members=int(solver.keeps_members))
+    if mixed:
+        with pytest.raises(ValueError, match="ETKF mixes or resamples its members, so that incre"):
+            cl.diagnose(members, target="increments")
+    else:
+        assert cl.diagnose(members, target="increments").inputs["X"].shape[0] == 2
+
+
+def test_an_analysis_says_whether_it_keeps_its_members(analysis):
+    assert analysis.attrs["keeps_members"] == 1
 
 
 def test_a_run_without_increments_is_refused(truth):

@@ -1,5 +1,8 @@
 """Bad input of an assimilation: each is one line that names what is wrong and what to do."""
 
+from dataclasses import replace
+from types import SimpleNamespace
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -9,10 +12,11 @@ import xarray as xr
 
 import closura as cl
 from closura.core.problem import Background, Observations
-from closura.data.background import background_of
+from closura.data.background import background_of, check_arguments
 from closura.data.verdict import judge, score
 from closura.models.lorenz96 import Lorenz96State
 from closura.solvers.baselines import measure_climate
+from closura.solvers.ensemble import AbstractEnsembleSolver
 
 MODEL = cl.Lorenz96(K=7, dt=0.05)
 FILTER = cl.ETKF(members=6)
@@ -44,6 +48,27 @@ class Late(eqx.Module):
 
     def __call__(self, fields):
         return jnp.where(fields.X.min() < self.limit, jnp.nan, fields.X)
+
+
+@pytest.mark.parametrize(
+    ("swap", "message"),
+    [
+        (lambda m, o, s: (m, s, o), r"observations is a ETKF; .* order is assimilate\(model, obse"),
+        (lambda m, o, s: (o, m, s), "assimilate: model is a Observations; it must be a model such"),
+        (lambda m, o, s: (m, o, cl.EKI()), "solver is a EKI; it must be a solver .* use calibrate"),
+        (lambda m, o, s: (m, o, cl.ETKF), r"solver is the class ETKF; .* Call it: ETKF\(\.\.\.\)"),
+        (lambda m, o, s: (cl.Lorenz96, o, s), "assimilate: model is the class Lorenz96; it must"),
+    ],
+)
+def test_arguments_of_another_kind_are_named(swap, message, twin):
+    with pytest.raises(ValueError, match=message):
+        check_arguments(*swap(MODEL, twin, FILTER))
+
+
+def test_a_number_of_members_is_whole():
+    # Tests check annotated types themselves, before the class can.
+    with pytest.raises(ValueError, match=r"members is 20\.0; it must be a whole number, such as"):
+        AbstractEnsembleSolver.__check_init__(SimpleNamespace(members=20.0))
 
 
 @pytest.mark.parametrize("shift", [2.0, -0.025])
@@ -149,6 +174,79 @@ def test_an_error_below_that_of_the_climate_passes(long_truth, twin):
 def test_a_filter_that_lost_the_truth_is_never_a_plain_number(case, long_truth, twin):
     error, spread = case[1]
     assert verdict(long_truth, twin, error, spread) == 1
+
+
+def judged_by_innovations(twin, size, expected, **changes):
+    """The verdict without a truth, on innovations of a size and what is expected of them."""
+    shape = twin.values.shape
+    innovation = np.full(shape, float(size))
+    innovation[twin.time > changes.get("last", np.inf)] = np.nan
+    analysis = np.full(shape, changes.get("analysis", 0.5))
+    arrays = {
+        "analysis": (("time", "k"), analysis),
+        "forecast_spread": (("time", "k"), np.ones(shape)),
+        "innovation": (("time", "observation"), innovation),
+        "innovation_expected": (("time", "observation"), np.full(shape, expected)),
+        "innovation_rms": ("time", np.abs(innovation[:, 0])),
+        "replaced": ("time", np.zeros(shape[0], int)),
+    }
+    found = xr.Dataset(arrays, {"time": twin.time}, {"solver": "ETKF", "members": 6})
+    seen = changed(twin, values=innovation * 3)
+    return judge(found, MODEL, seen, Lorenz96State(jnp.zeros(7))).attrs["diverged"]
+
+
+@pytest.mark.filterwarnings("ignore::closura.core.couple.ClosuraWarning")
+def test_without_a_truth_innovations_are_held_against_the_members_predictions(twin):
+    # The spread of the state, 1, has other units than the observations of 1000 X.
+    assert judged_by_innovations(twin, 1000.0, 1001.2) == 0
+    assert judged_by_innovations(twin, 1000.0, 200.0) == 1
+
+
+@pytest.mark.filterwarnings("ignore::closura.core.couple.ClosuraWarning")
+def test_where_nothing_is_observed_nothing_is_judged(twin):
+    assert judged_by_innovations(twin, 1.0, 1.0, last=0.5) == 0
+    assert judged_by_innovations(twin, 1.0, 1.0, last=0.5, analysis=np.nan) == 1
+
+
+@pytest.mark.filterwarnings("ignore::closura.core.couple.ClosuraWarning")
+@pytest.mark.parametrize("solver", [FILTER, cl.IEnKS(members=6, window=2)], ids=["time", "window"])
+def test_what_is_expected_of_innovations_has_their_units(solver, truth, twin):
+    error = np.linspace(50.0, 80.0, 7)
+    seen = changed(
+        twin, values=1000 * twin.values, variance=error**2, operator=lambda f: 1000 * f.X
+    )
+    found = cl.assimilate(
+        MODEL, seen, solver, climatology=truth, keep_members=True, key=jax.random.key(3)
+    )
+    wanted = np.hypot(1000 * found.forecast.std("member", ddof=1), error)
+    np.testing.assert_allclose(found.innovation_expected, wanted, rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("units", "said"),
+    [
+        (("1", "1"), "root mean square error over all variables"),
+        (
+            ("K", "Pa"),
+            "root mean square error over all variables, whose units differ (X [K], Y [Pa]): the "
+            "largest numbers rule it",
+        ),
+    ],
+    ids=["alike", "different"],
+)
+def test_an_error_over_different_units_says_so(units, said):
+    class Measured(cl.Lorenz96TwoScale):
+        @property
+        def variables(self):
+            named = zip(super().variables, units, strict=True)
+            return tuple(replace(variable, units=unit) for variable, unit in named)
+
+    values = np.ones((1, 3, 5))
+    fields = {"X": (("member", "time", "k"), values)}
+    fields["Y"] = (("member", "time", "kj"), np.ones((1, 3, 20)))
+    truth = xr.Dataset(fields, {"time": [0.1, 0.2, 0.3]})
+    found = score(Measured(K=5, J=4), truth[["time"]], truth, analysis=np.ones((3, 25)))
+    assert found.analysis_rmse.attrs["long_name"] == said
 
 
 def test_a_variable_without_places_lies_nowhere(twin):

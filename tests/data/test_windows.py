@@ -50,6 +50,16 @@ def test_a_lag_makes_better_what_the_filter_leaves_as_it_is(truth, twin):
     np.testing.assert_array_equal(lagged.smoothed[-1], lagged.analysis[-1])
 
 
+def test_inflation_that_varies_is_that_of_the_filter_alone(truth, twin):
+    varying = cl.AdaptiveInflation(start=1.05, varying=True)
+    local = cl.LETKF(members=8, radius=3.0, inflation=varying)
+    seen = twin.between(0.0, 2.0)
+    plain = cl.assimilate(MODEL, seen, local, truth=truth, key=jax.random.key(3))
+    lagged = cl.assimilate(MODEL, seen, cl.EnKS(local, lag=2), truth=truth, key=jax.random.key(3))
+    np.testing.assert_allclose(lagged.inflation, plain.inflation, atol=1e-8)
+    assert lagged.inflation.sizes["point"] == 12
+
+
 def test_4dvar_finds_the_truth(truth, twin):
     solver = cl.FourDVar(scale=0.02, window=4, shift=2)
     found = cl.assimilate(MODEL, twin, solver, truth=truth, key=jax.random.key(3))
@@ -206,6 +216,7 @@ def test_increments_of_windows_that_jump_are_refused(analysis):
         (lambda: cl.FourDVar(scale=-1.0), "FourDVar: scale is -1.0; it must be a positive"),
         (lambda: cl.FourDVar(inner=0), "FourDVar: inner is 0; it must be 1 or more"),
         (lambda: cl.EnKS(lag=0), "EnKS: lag is 0; it must be 1 or more"),
+        (lambda: cl.EnKS(cl.HybridEnKF()), "EnKS: filter is a HybridEnKF, whose static covariance"),
     ],
 )
 def test_settings_that_cannot_be_are_refused(make, message):

@@ -7,6 +7,7 @@ import pytest
 
 from closura.core.calibrate import Measurement, Problem
 from closura.core.couple import ClosuraWarning
+from closura.core.members import draw_dead
 from closura.core.posterior import Gaussian
 from closura.core.prior import Normal, Prior
 from closura.solvers import inversion
@@ -129,7 +130,7 @@ def test_a_failed_member_is_drawn_like_the_others(key):
     truth = jax.random.multivariate_normal(
         key, jnp.array([1.0, -2.0]), jnp.array([[2.0, 0.6], [0.6, 0.5]]), (4000,)
     ).T
-    renewed = inversion._renew(jnp.where(alive, truth, jnp.nan), alive, key)
+    renewed = draw_dead(jnp.where(alive, truth, jnp.nan), alive, key)
     np.testing.assert_array_equal(renewed[:, alive], truth[:, alive])
     dead = renewed[:, ~alive]
     np.testing.assert_allclose(dead.mean(axis=1), [1.0, -2.0], atol=0.15)

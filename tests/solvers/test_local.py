@@ -179,6 +179,16 @@ def test_places_that_do_not_fit_are_refused(places, positions, sphere, complaint
         LETKF(5, radius=1.0).prepare(known)
 
 
+@pytest.mark.parametrize("kind", [LocalEnKF, LocalSerialEnSRF, HybridEnKF], ids=named)
+def test_an_observation_outside_the_domain_is_refused(kind):
+    # The last number of the state lies nowhere: that it feels everything excuses nothing.
+    places = np.concatenate([PLANE, [[np.nan, np.nan]]])
+    outside = np.concatenate([PLANE[:2], [[60.0, 5.0]]])
+    known = Background(RANDOM.normal(size=(12, 40)), places, outside)
+    with pytest.raises(ValueError, match=rf"{kind.__name__}: observation 2 at \(60, 5\) lies out"):
+        kind(5, radius=1.0).prepare(known)
+
+
 def test_local_filters_want_to_be_prepared(members, key):
     for kind in (LocalEnKF, LocalSerialEnSRF, HybridEnKF):
         with pytest.raises(ValueError, match=r"call prepare\(background\) first"):

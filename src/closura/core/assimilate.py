@@ -41,7 +41,7 @@ def run_cycles(
     """Assimilate observations into an ensemble, time by time or window by window.
 
     A member that is not finite is replaced by a draw from the normal distribution of the others
-    (the memory of one of them), and counted. Where none is left the run stays NaN and all count.
+    (the memory of one of them), and counted. Where fewer than two are left all count as dead.
 
     Args:
         model: Any model, a coupled one too; increments reach its state through `model.add`.
@@ -107,7 +107,7 @@ def _run(
         )
         forecast = vectors_of(model, snapshot)
         observed = Observed.at_one_time(values, variance, observe)
-        before = solver.weights(memory)
+        before, predicted = solver.weights(memory), observed.predict(forecast)
         analysis, memory = solver(forecast, observed, memory, jax.random.fold_in(now, ANALYSIS))
         mean, spread = solver.moments(analysis, memory)
         snapshot = add_vectors(model, snapshot, unravel, analysis - forecast)
@@ -116,7 +116,8 @@ def _run(
             mean,
             spread_of(forecast, before),
             spread,
-            values - mean_of(observed.predict(forecast), before),
+            spread_of(predicted, before),
+            values - mean_of(predicted, before),
             count_dead(alive),
             (forecast, analysis) if keep else None,
             _leaving(solver, memory),

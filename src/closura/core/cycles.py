@@ -13,6 +13,7 @@ class Cycles(NamedTuple):
         analysis: Mean after it.
         forecast_spread: Standard deviation of the members before it.
         analysis_spread: The same after it.
+        predicted_spread: Standard deviation of the members' predictions of the observations.
         innovation: Observation minus prediction of the forecast's mean; NaN where missing.
         replaced: Number of members that were not finite and were drawn anew.
         members: Forecasts and analyses of all members, on the last axis; None unless kept.
@@ -26,6 +27,7 @@ class Cycles(NamedTuple):
     analysis: Float[Array, "time state"]
     forecast_spread: Float[Array, "time state"]
     analysis_spread: Float[Array, "time state"]
+    predicted_spread: Float[Array, "time observation"]
     innovation: Float[Array, "time observation"]
     replaced: Int[Array, "time"]
     members: tuple[Array, Array] | None = None

@@ -61,8 +61,8 @@ def replace_members(
 ) -> Snapshot:
     """Return the snapshot with dead members drawn anew from the normal distribution of the others.
 
-    The memory of a new member is that of a living one. Where all are alive, or none, nothing
-    changes.
+    The memory of a new member is that of a living one. Where all are alive, or fewer than two,
+    nothing changes.
     """
 
     def renew(snapshot: Snapshot) -> Snapshot:
@@ -74,21 +74,37 @@ def replace_members(
         )
         copied = snapshot._replace(state=state, memory=memory)
         vectors = vectors_of(model, snapshot)
-        drawn = _draw_like(jnp.where(alive, vectors, 0.0), alive, key)
-        wanted = jnp.where(alive, 0.0, drawn - vectors[:, source])
+        renewed = draw_dead(vectors, alive, key)
+        wanted = jnp.where(alive, 0.0, renewed - vectors[:, source])
         return add_vectors(model, copied, unravel, wanted)
 
     return lax.cond(any_in_batch(some_dead(alive)), renew, lambda snapshot: snapshot, snapshot)
 
 
+def draw_dead(
+    values: Float[Array, "number member"], alive: Bool[Array, "member"], key: Array
+) -> Float[Array, "number member"]:
+    """Return values with dead members drawn from the normal distribution of the living ones."""
+    count = alive.sum()
+    mean = jnp.where(alive, values, 0.0).sum(axis=-1, keepdims=True) / jnp.maximum(count, 1)
+    anomalies = jnp.where(alive, values - mean, 0.0)
+    normal = jax.random.normal(key, (alive.size, alive.size), values.dtype)
+    drawn = mean + anomalies @ normal / jnp.sqrt(jnp.maximum(count - 1, 1))
+    return jnp.where(alive, values, drawn)
+
+
 def some_dead(alive: Bool[Array, "member"]) -> Bool[Array, ""]:
-    """Return whether there are dead members, and living ones to replace them from."""
-    return ~alive.all() & alive.any()
+    """Return whether there are dead members, and two living ones or more to draw them from."""
+    return ~alive.all() & (alive.sum() >= 2)
 
 
 def count_dead(alive: Bool[Array, "member"]) -> Int[Array, ""]:
-    """Return the number of dead members."""
-    return alive.size - alive.sum()
+    """Return the number of dead members: all of them where fewer than two of several live.
+
+    One survivor has no spread to draw the others from; they would be its copies for ever.
+    """
+    living = alive.sum()
+    return jnp.where(living < min(2, alive.size), alive.size, alive.size - living)
 
 
 def living(snapshot: Snapshot) -> Bool[Array, "member"]:
@@ -124,12 +140,3 @@ def spread_of(
     mean = ensemble @ weights
     freedom = jnp.maximum(1 - (weights**2).sum(), jnp.finfo(ensemble.dtype).eps)
     return jnp.sqrt((ensemble - mean[..., None]) ** 2 @ weights / freedom)
-
-
-def _draw_like(vectors: Array, alive: Bool[Array, "member"], key: Array) -> Array:
-    """Return draws from the normal distribution of the living members, one a member."""
-    count = alive.sum()
-    mean = vectors.sum(axis=-1, keepdims=True) / jnp.maximum(count, 1)
-    anomalies = jnp.where(alive, vectors - mean, 0.0)
-    normal = jax.random.normal(key, (alive.size, alive.size), vectors.dtype)
-    return mean + anomalies @ normal / jnp.sqrt(jnp.maximum(count - 1, 1))

@@ -215,6 +215,11 @@ class AbstractSolver(eqx.Module):
         """Whether the model carries the analysis on to the next time."""
         return True
 
+    @property
+    def keeps_members(self) -> bool:
+        """Whether analysis i is that of forecast i: not where members are mixed or resampled."""
+        return True
+
     def prepare(self, background: Background) -> "AbstractSolver":
         """Return the solver with what it needs of the background, found once, outside jit."""
         return self

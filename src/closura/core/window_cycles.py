@@ -189,6 +189,7 @@ def _record(
         mean_of(analysis, after),
         spread_of(forecast, before),
         spread_of(analysis, after),
+        spread_of(seen, before),
         values - mean_of(seen, before),
         jnp.zeros(len(values), carry.dead.dtype).at[0].set(carry.dead),
         (forecast, analysis) if keep else None,

@@ -17,10 +17,15 @@ from closura.core.model import AbstractModel, Snapshot
 from closura.core.problem import AbstractSolver, Observations
 from closura.core.rollout import member_keys, rollout, start_members
 from closura.core.windows import AbstractWindowSolver
-from closura.data.background import background_of, check_observations, check_predictions
+from closura.data.background import (
+    background_of,
+    check_arguments,
+    check_observations,
+    check_predictions,
+)
 from closura.data.border import from_dataset, time_attributes
 from closura.data.observations import single
-from closura.data.verdict import DeadEnsemble, judge, name_of, score
+from closura.data.verdict import DeadEnsemble, innovations_by_time, judge, name_of, score
 
 # Folded into the key that `assimilate` is given.
 MEMBERS, SOLVER, START, FREE, PARAMETERS = range(5)
@@ -43,12 +48,12 @@ def assimilate(
     """Return forecasts and analyses at the times of the observations, as a Dataset.
 
     It holds ``forecast``, ``analysis``, ``increment``, ``forecast_spread``, ``analysis_spread``
-    (of several variables: ``analysis_X`` and so on), ``innovation``, ``replaced`` (members drawn
-    anew) and, with a truth, ``forecast_rmse`` and ``analysis_rmse``. A solver that looks back adds
-    ``smoothed``, the state of each time after its last revision, with spread and error; one that
-    estimates errors of the model ``model_error``, added on arrival at each time. What the solver
-    reports (see `AbstractSolver.report`) stands beside. The attribute ``diverged`` is 1, and a
-    warning says so, where the filter lost the truth (see `judge`).
+    (of several variables: ``analysis_X`` and so on), ``innovation``, ``innovation_expected`` (root
+    of the predictions' and the error's variance), ``replaced`` (members drawn anew) and, with a
+    truth, ``forecast_rmse`` and ``analysis_rmse``. A solver that looks back adds ``smoothed``, each
+    time after its last revision, with spread and error; one that estimates errors of the model
+    ``model_error``, added on arrival. What the solver reports (`AbstractSolver.report`) stands
+    beside. ``diverged`` is 1, and a warning says so, where the filter lost the truth (see `judge`).
 
     Args:
         model: Any model, coupled ones too.
@@ -64,6 +69,7 @@ def assimilate(
     Raises:
         ValueError: Times, shapes or names do not fit; or every member is dead (`DeadEnsemble`).
     """
+    check_arguments(model, observations, solver)
     sample, states = climate_of(model, truth if climatology is None else climatology, key)
     climate = unraveller(model)(jnp.asarray(sample.mean(axis=1)))
     check_observations(model, observations, climate, truth)
@@ -75,8 +81,7 @@ def assimilate(
         key=jax.random.fold_in(key, SOLVER), keep_members=keep_members,
     )  # fmt: skip
     found = _as_dataset(model, observations, cycles, solver)
-    if truth is not None:
-        found = score(model, found, truth, **_means(cycles))
+    found = found if truth is None else score(model, found, truth, **_means(cycles))
     return judge(found, model, observations, climate)
 
 
@@ -235,8 +240,10 @@ def _as_dataset(model, observations: Observations, cycles: Cycles, solver) -> xr
         kinds["model_error"] = cycles.model_error
     arrays = _by_variable(model, kinds)
     innovation = np.asarray(cycles.innovation)
+    expected = np.hypot(np.asarray(cycles.predicted_spread), np.sqrt(observations.variance))
     arrays["innovation"] = (("time", "observation"), innovation)
-    arrays["innovation_rms"] = ("time", _root_mean_square(innovation))
+    arrays["innovation_expected"] = (("time", "observation"), expected)
+    arrays["innovation_rms"] = ("time", np.asarray(innovations_by_time(innovation, expected)[0]))
     arrays["replaced"] = ("time", np.asarray(cycles.replaced), {"long_name": "replaced members"})
     for name, said in (cycles.report or {}).items():
         arrays[name] = (("time", "point")[: np.ndim(said)], np.asarray(said))
@@ -245,6 +252,7 @@ def _as_dataset(model, observations: Observations, cycles: Cycles, solver) -> xr
         "dt": float(model.dt),
         "solver": type(solver).__name__,
         "members": solver.members,
+        "keeps_members": int(solver.keeps_members),
         "kind": "analysis",
     }
     back = ("window", "shift", "lag")
@@ -270,13 +278,6 @@ def _by_variable(model: AbstractModel, kinds: dict[str, Array]) -> dict[str, tup
             }
             arrays[name_of(model, kind, variable.name)] = ((*dims, *variable.dims), values, about)
     return arrays
-
-
-def _root_mean_square(values: np.ndarray) -> np.ndarray:
-    """Return the root mean square over the last axis of what is there; NaN where nothing is."""
-    held = np.isfinite(values)
-    total = np.where(held, values, 0.0) ** 2
-    return np.sqrt(total.sum(axis=-1) / np.where(held.any(axis=-1), held.sum(axis=-1), np.nan))
 
 
 def _check_alive(cycles: Cycles, observations: Observations, solver: AbstractSolver) -> None:

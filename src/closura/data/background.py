@@ -7,9 +7,37 @@ import jax
 import numpy as np
 import xarray as xr
 
+from closura.core.calibrate import AbstractCalibrator
 from closura.core.model import AbstractModel
-from closura.core.problem import Background, Observations
+from closura.core.problem import AbstractSolver, Background, Observations
 from closura.data.verdict import instants_of
+
+
+def check_arguments(model: Any, observations: Any, solver: Any) -> None:
+    """Raise unless a model, observations and a solver were given, in this order.
+
+    Raises:
+        ValueError: One is something else, or a class where an object is wanted.
+    """
+    wanted = {
+        "model": (model, AbstractModel, "a model such as cl.Lorenz96()"),
+        "observations": (observations, Observations, "Observations, see observe"),
+        "solver": (solver, AbstractSolver, "a solver such as cl.ETKF()"),
+    }
+    for name, (given, kind, what) in wanted.items():
+        if isinstance(given, type):
+            raise ValueError(
+                f"assimilate: {name} is the class {given.__name__}; it must be {what}. "
+                f"Call it: {given.__name__}(...)."
+            )
+        if isinstance(given, kind):
+            continue
+        remedy = "The order is assimilate(model, observations, solver)."
+        if isinstance(given, AbstractCalibrator):
+            remedy = "A calibrator finds parameters: use calibrate."
+        raise ValueError(
+            f"assimilate: {name} is a {type(given).__name__}; it must be {what}. {remedy}"
+        )
 
 
 def background_of(

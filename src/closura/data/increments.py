@@ -20,7 +20,8 @@ def increments_to_pairs(
     gathered the model's error on the way. So the input is the analysis **before** the forecast,
     and the target the increment over the time between the two. Noise of the observations stands
     in the targets: fit on long runs, and expect a low R². Where members were kept each is a
-    series of its own, from its own analysis.
+    series of its own, from its own analysis; its increments then hold the inflation of the
+    ensemble too, which those of the mean do not.
 
     Args:
         analysis: What `assimilate` returned.
@@ -28,8 +29,8 @@ def increments_to_pairs(
         skip: Time to leave out at the start, while the filter finds the truth [time units].
 
     Raises:
-        ValueError: The Dataset holds no increments, too few times after `skip`, or windows that
-            moved on by more than one time.
+        ValueError: The Dataset holds no increments, too few times after `skip`, windows that
+            moved on by more than one time, or members that the solver mixed or drew anew.
     """
     names = _find(analysis)
     analysis = analysis.isel(time=analysis["time"].values > skip)
@@ -73,6 +74,13 @@ def _find(analysis: xr.Dataset) -> dict[str, str]:
             f"the windows of {analysis.attrs['solver']} moved on by {shift} times, so that not "
             "every forecast began from the analysis before it, and an increment holds the errors "
             "of several intervals; assimilate with shift=1 to learn from increments."
+        )
+    mixed = not int(analysis.attrs.get("keeps_members", 1))
+    if mixed and any("member" in analysis[name].dims for name in names.values()):
+        raise ValueError(
+            f"{analysis.attrs['solver']} mixes or resamples its members, so that increment i does "
+            "not lead from forecast i to an analysis of its own; assimilate without keep_members, "
+            "or with a filter that does neither (rotation=False)."
         )
     return names
 

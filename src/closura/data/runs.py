@@ -19,7 +19,14 @@ from closura.core.model import AbstractModel
 from closura.core.problem import AbstractSolver, Observations
 from closura.data.assimilate import SOLVER, check_smooth, climate_of, start_run, unraveller
 from closura.data.background import background_of, check_observations
-from closura.data.verdict import has_diverged, states_at, stretches_of
+from closura.data.verdict import (
+    climate_innovation,
+    has_diverged,
+    innovations_by_time,
+    root_mean_square,
+    states_at,
+    stretches_of,
+)
 
 BATCH_BYTES = 256e6  # what a batch may hold
 MOST_AT_ONCE = 16  # runs in a batch: more of them gain nothing on a CPU and leave its caches
@@ -99,10 +106,7 @@ class _World:
         check_observations(model, observations, climate, twin.truth)
         check_smooth(model, observations, task.solvers[0], sample)
         if twin.truth is None:
-            seen = np.asarray(observations.operator(climate))
-            self.limit = float(np.sqrt(np.nanmean((observations.values - seen) ** 2)))
-            variance = observations.variance
-            self.noise = float(np.sqrt(np.mean(variance[np.isfinite(variance)])))
+            self.limit = climate_innovation(observations, climate)
         else:
             self.exact = states_at(model, twin.truth, observations.time)
             self.limit = float(np.sqrt(np.mean((self.exact - self.exact.mean(axis=0)) ** 2)))
@@ -192,22 +196,23 @@ class _Batches:
         times = len(world.observations.time)
         diverged = any(self._lost(series, world, part) for part in stretches_of(times).values())
         replaced = series.pop("replaced").sum()
+        series.pop("innovation_expected")
         kept = world.observations.time > self.task.skip
         means = {name: np.asarray(values[kept].mean()) for name, values in series.items()}
         return means | {"replaced": replaced, "diverged": np.asarray(diverged)}
 
     def _lost(self, series: Scores, world: _World, part: slice) -> bool:
         """Return the verdict on a stretch of one run, as `judge` finds it."""
+        names = ("innovation_rms", "innovation_expected")
         if world.exact is not None:
-            error = series["analysis_rmse"]
-            expected = np.sqrt(np.mean(series["analysis_spread"][part] ** 2))
-        else:
-            error = series["innovation_rms"]
-            spread = np.sqrt(np.mean(series["forecast_spread"][part] ** 2))
-            expected = np.hypot(spread, world.noise)
-        sound = np.isfinite(error).any() and np.isfinite(series["analysis_spread"]).all()
-        lost, _ = has_diverged(error[part], float(expected), world.limit, members=self.members)
-        return lost or not sound
+            names = ("analysis_rmse", "analysis_spread")
+        error, expected = (series[name][part] for name in names)
+        if not np.isfinite(series["analysis_spread"]).all():
+            return True
+        if not np.isfinite(error).any():  # nothing is observed
+            return world.exact is not None
+        wanted = root_mean_square(expected)
+        return has_diverged(error, wanted, world.limit, members=self.members)[0]
 
 
 @eqx.filter_jit
@@ -222,24 +227,26 @@ def _run_batch(model, solvers: Stack, seeds: Stack, operator, time: tuple, input
             model, snapshot, seen, solvers[row], keys=keys, key=key, inputs=inputs
         )
         known = model.size_of_parameters if isinstance(model, Augmented) else 0
-        return _series(cycles, exact, slice(cycles.forecast.shape[1] - known))
+        return _series(cycles, variance, exact, slice(cycles.forecast.shape[1] - known))
 
     return jax.vmap(one)(rows, numbers)
 
 
-def _series(cycles: Cycles, exact: Array | None, scored: slice) -> dict[str, Array]:
+def _series(
+    cycles: Cycles, variance: Array, exact: Array | None, scored: slice
+) -> dict[str, Array]:
     """Return numbers by time; estimated parameters, which come last, are not scored."""
 
     def root(values: Array) -> Array:
         return jnp.sqrt(jnp.mean(values**2, axis=1))
 
-    held = jnp.isfinite(cycles.innovation)
-    count = jnp.where(held.any(axis=1), held.sum(axis=1), jnp.nan)
-    squares = jnp.where(held, cycles.innovation, 0.0) ** 2
+    expected = jnp.hypot(cycles.predicted_spread, jnp.sqrt(variance))
+    reached, wanted = innovations_by_time(cycles.innovation, expected)
     found = {
         "forecast_spread": root(cycles.forecast_spread[:, scored]),
         "analysis_spread": root(cycles.analysis_spread[:, scored]),
-        "innovation_rms": jnp.sqrt(squares.sum(axis=1) / count),
+        "innovation_rms": reached,
+        "innovation_expected": wanted,
         "replaced": cycles.replaced,
     }
     if exact is not None:

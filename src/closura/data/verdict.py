@@ -3,8 +3,10 @@
 import warnings
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 import xarray as xr
+from jaxtyping import Array, Float
 
 from closura.core.augment import Augmented
 from closura.core.couple import ClosuraWarning
@@ -35,13 +37,21 @@ def score(model: AbstractModel, found: xr.Dataset, truth: xr.Dataset, **means: A
         ValueError: The truth is not saved at one of the times.
     """
     exact = states_at(model, truth, found["time"].values)
-    about = {"long_name": "root mean square error over all variables"}
+    about = {"long_name": f"root mean square error over all variables{_mixed_units(model)}"}
     for kind, vectors in means.items():
         known = np.asarray(vectors)[:, : exact.shape[1]]
         error = np.sqrt(np.mean((known - exact) ** 2, axis=1))
         found[f"{kind}_rmse"] = ("time", error, about)
     limit = np.sqrt(np.mean((exact - exact.mean(axis=0)) ** 2))
     return found.assign_attrs(climate_rmse=float(limit))
+
+
+def _mixed_units(model: AbstractModel) -> str:
+    """Return a warning that variables have different units; nothing if they do not."""
+    if len({variable.units for variable in _scored(model)}) < 2:
+        return ""
+    named = ", ".join(f"{v.name} [{v.units}]" for v in _scored(model))
+    return f", whose units differ ({named}): the largest numbers rule it"
 
 
 def states_at(model: AbstractModel, truth: xr.Dataset, times: np.ndarray) -> np.ndarray:
@@ -77,6 +87,34 @@ def instants_of(truth: xr.Dataset, times: np.ndarray, dt: float) -> xr.Dataset:
     return truth.isel(time=nearest)
 
 
+def innovations_by_time(
+    innovation: Float[Array | np.ndarray, "time observation"],
+    expected: Float[Array | np.ndarray, "time observation"],
+) -> tuple[Float[Array, "time"], Float[Array, "time"]]:
+    """Return the root mean square innovation of each time, and what is expected of it.
+
+    Of the values that are there and whose error is finite; NaN where there is none.
+
+    Args:
+        innovation: Observation minus prediction, NaN where missing.
+        expected: Root of the variance of the members' predictions plus that of the error.
+    """
+    held = jnp.isfinite(innovation) & jnp.isfinite(expected)
+    count = jnp.where(held.any(axis=1), held.sum(axis=1), jnp.nan)
+    found, wanted = (
+        jnp.sqrt((jnp.where(held, each, 0.0) ** 2).sum(axis=1) / count)
+        for each in (innovation, expected)
+    )
+    return found, wanted
+
+
+def climate_innovation(observations: Observations, climate: Any) -> float:
+    """Return the root mean square departure of the observations from the climate's mean."""
+    departure = observations.values - np.asarray(observations.operator(climate))
+    known = np.isfinite(departure) & np.isfinite(observations.variance)
+    return float(np.sqrt(np.mean(departure[known] ** 2))) if known.any() else np.nan
+
+
 def judge(
     found: xr.Dataset, model: AbstractModel, observations: Observations, climate: Any
 ) -> xr.Dataset:
@@ -85,7 +123,7 @@ def judge(
     Diverged means that in the second half of the run, or in its last tenth alone, the error of
     the analysis (without a truth: the innovation) is that of the climate's mean or larger, or more
     than four times what the spread of the members leads one to expect; or that an analysis is not
-    finite.
+    finite. Without a truth a part in which nothing is observed is not judged.
 
     Args:
         found: What `assimilate` found, with scores if there is a truth.
@@ -137,7 +175,8 @@ def has_diverged(
         limit: Error of the climate.
         members: Size of the ensemble; a single state expects nothing, and may do as the climate.
     """
-    reached = float(np.sqrt(np.nanmean(error**2))) if np.isfinite(error).any() else np.inf
+    held = np.isfinite(error)
+    reached = float(np.sqrt(np.mean(error[held] ** 2))) if held.any() else np.inf
     unaware = members > 1 and reached > UNAWARE * expected
     return bool(unaware or not reached < limit * (1.0 if members > 1 else NO_BETTER)), reached
 
@@ -146,17 +185,22 @@ def _complaint(found, model, observations, climate, times: slice, when: str) -> 
     """Return why the filter has lost the truth in a stretch of the run; None if it has not."""
     if "analysis_rmse" in found:
         error, limit = found["analysis_rmse"].values[times], found.attrs["climate_rmse"]
-        expected, what = _spread(found, model, "analysis", times), "error of the analysis"
+        expected, what = _spread(found, model, times), "error of the analysis"
     else:
-        error = found["innovation_rms"].values[times]
-        seen = np.asarray(observations.operator(climate))
-        limit = float(np.sqrt(np.nanmean((observations.values - seen) ** 2)))
-        noise = np.sqrt(np.mean(observations.variance[np.isfinite(observations.variance)]))
-        expected, what = np.hypot(_spread(found, model, "forecast", times), noise), "innovation"
+        error, wanted = (
+            np.asarray(series)[times]
+            for series in innovations_by_time(
+                found["innovation"].values, found["innovation_expected"].values
+            )
+        )
+        limit, what = climate_innovation(observations, climate), "innovation"
+        expected = root_mean_square(wanted)
     sound = all(
         np.isfinite(found[name_of(model, "analysis", v.name)].values).all() for v in model.variables
     )
-    lost, reached = has_diverged(error, float(expected), limit, members=found.attrs["members"])
+    if sound and not np.isfinite(error).any():
+        return None
+    lost, reached = has_diverged(error, expected, limit, members=found.attrs["members"])
     if sound and not lost:
         return None
     return (
@@ -167,9 +211,15 @@ def _complaint(found, model, observations, climate, times: slice, when: str) -> 
     )
 
 
-def _spread(found: xr.Dataset, model: AbstractModel, kind: str, times: slice) -> float:
-    """Return the root mean square spread over variables and some times."""
-    names = [name_of(model, f"{kind}_spread", variable.name) for variable in _scored(model)]
+def root_mean_square(series: np.ndarray) -> float:
+    """Return the root mean square of what is there; NaN of nothing."""
+    held = series[np.isfinite(series)]
+    return float(np.sqrt(np.mean(held**2))) if held.size else np.nan
+
+
+def _spread(found: xr.Dataset, model: AbstractModel, times: slice) -> float:
+    """Return the root mean square spread of the analysis over variables and some times."""
+    names = [name_of(model, "analysis_spread", variable.name) for variable in _scored(model)]
     squares = np.concatenate([found[name].values[times].ravel() ** 2 for name in names])
     return float(np.sqrt(squares.mean()))
 

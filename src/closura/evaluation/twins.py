@@ -16,7 +16,7 @@ from closura.core.problem import AbstractSolver, Observations
 from closura.data.assimilate import assimilate
 from closura.data.border import from_dataset
 from closura.data.store import open_run
-from closura.data.verdict import DeadEnsemble
+from closura.data.verdict import DeadEnsemble, innovations_by_time
 from closura.metrics.ensemble import rank_histogram
 from closura.solvers.baselines import Climatology
 
@@ -106,7 +106,7 @@ def follow_twin(
         found = run_twin(model, solver, twin, keep_members=not refused)
     except DeadEnsemble as error:
         return _dead(series, solver, str(error), ranked=not refused)
-    return _course(series, found, twin.observations, exact)
+    return _course(series, found, exact)
 
 
 def _limits(model: AbstractModel, twin: Twin, exact: xr.Dataset) -> xr.Dataset:
@@ -121,9 +121,7 @@ def _limits(model: AbstractModel, twin: Twin, exact: xr.Dataset) -> xr.Dataset:
     )  # fmt: skip
 
 
-def _course(
-    series: xr.Dataset, found: xr.Dataset, observations: Observations, exact: xr.Dataset
-) -> xr.Dataset:
+def _course(series: xr.Dataset, found: xr.Dataset, exact: xr.Dataset) -> xr.Dataset:
     """Return the series of a filter that lived: errors, spreads, innovations, ranks, verdict."""
     late = found["time"].values > series.attrs["skip"]
     for name in ("forecast_rmse", "analysis_rmse", "innovation_rms", "replaced"):
@@ -131,7 +129,7 @@ def _course(
     alone = np.nan if series.attrs["members"] < 2 else 1.0  # one member has no spread
     for kind in ("forecast_spread", "analysis_spread"):
         series[kind] = ("time", alone * np.sqrt(_mean_square(_fields(found, kind))))
-    _add_innovations(series, found, observations, late)
+    _add_innovations(series, found, late)
     if not series.attrs["ranks"]:
         series["rank_histogram"] = _ranks(_fields(found, "forecast"), exact, late)
     climatology = series.attrs["solver"] == Climatology.__name__  # it has no truth to lose
@@ -183,17 +181,12 @@ def _mean_square(fields: dict[str, xr.DataArray]) -> np.ndarray:
     return (np.concatenate(flat, axis=1) ** 2).mean(axis=1)
 
 
-def _add_innovations(
-    series: xr.Dataset, found: xr.Dataset, observations: Observations, late: np.ndarray
-) -> None:
+def _add_innovations(series: xr.Dataset, found: xr.Dataset, late: np.ndarray) -> None:
     """Add what innovations are expected to be, and their density in units of that."""
-    spread = {v: jnp.asarray(f.values) for v, f in _fields(found, "forecast_spread").items()}
-    # Points of a network are picked, not averaged: what is picked of the spread is their spread.
-    seen = np.asarray(jax.vmap(observations.operator)(spread))
-    variance = np.broadcast_to(observations.variance, seen.shape)
-    expected = np.sqrt(seen**2 + variance)
-    series["innovation_expected"] = ("time", np.sqrt((expected**2).mean(axis=1)))
-    ratio = (found["innovation"].values / expected)[late]
+    innovation, expected = found["innovation"].values, found["innovation_expected"].values
+    by_time = innovations_by_time(innovation, expected)[1]
+    series["innovation_expected"] = ("time", np.asarray(by_time))
+    ratio = (innovation / expected)[late]
     density, _ = np.histogram(ratio[np.isfinite(ratio)], DEVIATIONS, density=True)
     series["innovation_density"] = ("deviation", density)
     series["deviation"] = ("deviation", CENTRES)

@@ -1,6 +1,7 @@
 """Ensemble Kalman filters that see the whole state at once."""
 
 from abc import abstractmethod
+from numbers import Integral
 
 import equinox as eqx
 import jax
@@ -36,6 +37,10 @@ class AbstractEnsembleSolver(AbstractSolver):
 
     def __check_init__(self):
         owner = type(self).__name__
+        if not isinstance(self.members, Integral):
+            raise ValueError(
+                f"{owner}: members is {self.members!r}; it must be a whole number, such as 20."
+            )
         if self.members < 2:
             raise ValueError(
                 f"{owner}: members is {self.members}; an ensemble needs 2 or more to have a "
@@ -58,6 +63,10 @@ class AbstractEnsembleSolver(AbstractSolver):
         self, ensemble: Float[Array, "state member"], observed: Observed, key: Array
     ) -> Float[Array, "state member"]:
         """Return the analysis before relaxation, inflation and rotation."""
+
+    @property
+    def keeps_members(self) -> bool:
+        return not self.rotation
 
     @property
     def vicinity(self) -> Local | None:

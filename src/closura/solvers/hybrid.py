@@ -6,13 +6,21 @@ from typing import ClassVar, Literal, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from closura.core.problem import Background
 from closura.solvers.baselines import Climate, measure_climate
 from closura.solvers.ensemble import AbstractEnsembleSolver, observation_noise
 from closura.solvers.inflation import Inflation
-from closura.solvers.localisation import check_places, check_radius, half_width, taper_matrix
+from closura.solvers.localisation import (
+    check_felt,
+    check_places,
+    check_radius,
+    half_width,
+    placed,
+    taper_matrix,
+)
 from closura.solvers.transform import mean_and_anomalies
 
 
@@ -77,8 +85,11 @@ class HybridEnKF(AbstractEnsembleSolver):
         if self.radius is not None:
             places, observed = check_places(background, "HybridEnKF")
             width = half_width(self.radius, self.convention)
+            across = taper_matrix(places, observed, width, background)
+            felt = (np.asarray(across)[placed(places)] > 0).any(axis=0)
+            check_felt(observed, felt, "HybridEnKF")
             local = Tapers(
-                taper_matrix(places, observed, width, background),
+                across,
                 taper_matrix(observed, observed, width, background),
             )
         return replace(self, climate=climate, local=local)

@@ -7,9 +7,10 @@ from typing import Any, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Float, Int
 
 from closura.core.calibrate import AbstractCalibrator, Measurement, Problem
+from closura.core.members import draw_dead
 from closura.core.posterior import Ensemble
 
 RENEWAL = (
@@ -93,7 +94,8 @@ def simulate_members(problem: Problem, positions: Array, key: Array) -> Simulate
 def _complete(measurement: Measurement, positions: Array, predictions: Array, key: Array):
     alive = jnp.isfinite(predictions).all(axis=0)
     both = jnp.concatenate([positions, predictions])
-    renewed = jax.lax.cond(alive.all(), lambda *_: both, _renew, both, alive, key)
+    key = jax.random.fold_in(key, RENEWAL)
+    renewed = jax.lax.cond(alive.all(), lambda *_: both, draw_dead, both, alive, key)
     positions, predictions = jnp.split(renewed, [len(positions)])
     misfit = (measurement.departure(predictions) ** 2).sum(axis=0) / 2
     return Simulated(positions, predictions, misfit, alive.size - alive.sum())
@@ -103,18 +105,6 @@ def _complete(measurement: Measurement, positions: Array, predictions: Array, ke
 def _move(calibrator, measurement, simulated, total, key):
     key = jax.random.fold_in(key, MOVE)
     return calibrator.move(measurement, simulated, total, key)
-
-
-def _renew(values: Array, alive: Bool[Array, "member"], key: Array) -> Array:
-    """Return values with dead members drawn from the normal distribution of the living ones."""
-    key = jax.random.fold_in(key, RENEWAL)
-    living = jnp.where(alive, values, 0.0)
-    count = alive.sum()
-    mean = living.sum(axis=-1, keepdims=True) / jnp.maximum(count, 1)
-    anomalies = jnp.where(alive, living - mean, 0.0)
-    normal = jax.random.normal(key, (alive.size, alive.size), values.dtype)
-    drawn = mean + anomalies @ normal / jnp.sqrt(jnp.maximum(count - 1, 1))
-    return jnp.where(alive, values, drawn)
 
 
 def check_alive(owner: str, failed: Array, members: int, iteration: int) -> None:

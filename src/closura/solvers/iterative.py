@@ -70,6 +70,10 @@ class IEnKS(AbstractWindowSolver):
             if isinstance(value, int | float) and not value > 0:
                 raise ValueError(f"IEnKS: {name} is {value}; it must be positive.")
 
+    @property
+    def keeps_members(self) -> bool:
+        return not self.rotation
+
     def revise(self, ensemble, window, memory, key):
         mean, anomalies = mean_and_anomalies(ensemble)
 

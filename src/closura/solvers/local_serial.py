@@ -12,7 +12,14 @@ from jaxtyping import Array, Float, Int
 from closura.core.problem import Background
 from closura.solvers.ensemble import AbstractEnsembleSolver
 from closura.solvers.inflation import Inflation
-from closura.solvers.localisation import check_places, check_radius, find_near, half_width
+from closura.solvers.localisation import (
+    check_felt,
+    check_places,
+    check_radius,
+    find_near,
+    half_width,
+    placed,
+)
 from closura.solvers.transform import mean_and_anomalies
 
 
@@ -68,6 +75,8 @@ class LocalSerialEnSRF(AbstractEnsembleSolver):
         width = half_width(self.radius, self.convention)
         joint = np.concatenate([places, observed])
         number, taper = find_near(observed, joint, width, background)
+        reached = np.isin(number, np.flatnonzero(placed(places))) & (taper > 0)
+        check_felt(observed, np.asarray(reached.any(axis=1)), "LocalSerialEnSRF")
         return replace(self, local=Reach(jnp.asarray(number), jnp.asarray(taper)))
 
     def update(self, ensemble, observed, key):

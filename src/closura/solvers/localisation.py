@@ -65,13 +65,13 @@ def find_local(background: Background, radius: float, convention: str, owner: st
     """
     places, observed = check_places(background, owner)
     width = half_width(radius, convention)
-    placed = _placed(places)
-    near, taper = find_near(places[placed], observed, width, background)
-    _check_felt(observed, near, taper, owner)
+    somewhere = placed(places)
+    near, taper = find_near(places[somewhere], observed, width, background)
+    check_felt(observed, np.isin(np.arange(len(observed)), near[taper > 0]), owner)
     number = np.zeros((len(places), near.shape[1]), np.int32)
     root = np.zeros(number.shape)
-    number[placed], root[placed] = near, np.sqrt(taper)
-    return Local(jnp.asarray(number), jnp.asarray(root), jnp.asarray(np.flatnonzero(~placed)))
+    number[somewhere], root[somewhere] = near, np.sqrt(taper)
+    return Local(jnp.asarray(number), jnp.asarray(root), jnp.asarray(np.flatnonzero(~somewhere)))
 
 
 def find_near(
@@ -81,8 +81,8 @@ def find_near(
 
     What lies nowhere (NaN) is near everything, undamped.
     """
-    here, there = _placed(points), np.flatnonzero(_placed(others))
-    nowhere = np.flatnonzero(~_placed(others))
+    here, there = placed(points), np.flatnonzero(placed(others))
+    nowhere = np.flatnonzero(~placed(others))
     most, index, taper = 0, np.zeros((0, 0), int), np.zeros((0, 0))
     if here.any() and there.size:
         geometry = (background.periods, background.sphere)
@@ -169,14 +169,18 @@ def check_places(background: Background, owner: str) -> tuple[np.ndarray, np.nda
     return places, observed
 
 
-def _placed(places: np.ndarray) -> np.ndarray:
-    return np.asarray(np.isfinite(places).all(axis=1))
+def check_felt(observed: np.ndarray, felt: np.ndarray, owner: str) -> None:
+    """Raise where an observation is so far from every point that it would be ignored.
 
+    Args:
+        observed: Where the observations lie, (observation, coordinate).
+        felt: Whether a point of the state that has a place feels each of them, (observation,).
+        owner: Name of the solver.
 
-def _check_felt(observed: np.ndarray, near: np.ndarray, taper: np.ndarray, owner: str) -> None:
-    """Raise where an observation is so far from every point that it would be ignored."""
-    felt = np.isin(np.arange(len(observed)), near[taper > 0])
-    lost = ~felt & _placed(observed)
+    Raises:
+        ValueError: One that has a place is felt by none.
+    """
+    lost = ~felt & placed(observed)
     if lost.any():
         first = int(np.argmax(lost))
         where = ", ".join(f"{x:g}" for x in observed[first])
@@ -185,3 +189,8 @@ def _check_felt(observed: np.ndarray, near: np.ndarray, taper: np.ndarray, owner
             "every point of the state than the radius reaches, and would be ignored. Convert its "
             "position to the coordinates of the model's places, widen the radius, or drop it."
         )
+
+
+def placed(places: np.ndarray) -> np.ndarray:
+    """Return which rows lie somewhere, (row,)."""
+    return np.asarray(np.isfinite(places).all(axis=1))

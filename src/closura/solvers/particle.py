@@ -86,6 +86,10 @@ class AbstractParticleFilter(AbstractSolver):
         The misfit is that of the forecast, summed over observations in units of their error.
         """
 
+    @property
+    def keeps_members(self) -> bool:
+        return False
+
     def init(self, ensemble):
         log = jnp.full(self.members, -jnp.log(self.members), ensemble.dtype)
         count = jnp.asarray(self.members, log.dtype)

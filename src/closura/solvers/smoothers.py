@@ -12,6 +12,7 @@ from closura.core.problem import Background, Observed
 from closura.core.windows import AbstractSmoother
 from closura.solvers.ensemble import ETKF, AbstractEnsembleSolver
 from closura.solvers.inflation import AbstractInflation
+from closura.solvers.localisation import Local
 from closura.solvers.transform import is_neutral, mean_and_anomalies, random_rotation, relax
 
 
@@ -45,10 +46,20 @@ class EnKS(AbstractSmoother):
                 f"EnKS: filter is a {type(self.filter).__name__}; it must be an ensemble filter "
                 "such as ETKF, whose members move together."
             )
+        if hasattr(self.filter, "climate"):
+            raise ValueError(
+                f"EnKS: filter is a {type(self.filter).__name__}, whose static covariance says "
+                "nothing of past and present together; use a filter of the ensemble alone, such "
+                "as ETKF or LETKF."
+            )
         if self.lag < 1:
             raise ValueError(
                 f"EnKS: lag is {self.lag}; it must be 1 or more. Without it use the filter itself."
             )
+
+    @property
+    def keeps_members(self) -> bool:
+        return self.filter.keeps_members
 
     def prepare(self, background: Background) -> "EnKS":
         places = background.places
@@ -73,7 +84,7 @@ class EnKS(AbstractSmoother):
     def __call__(self, ensemble, observed, memory, key):
         size, (past, found) = len(ensemble), memory
         if isinstance(self.filter.inflation, AbstractInflation):
-            ensemble, found = self.filter.inflation(ensemble, observed, found, None)
+            ensemble, found = self.filter.inflation(ensemble, observed, found, self._vicinity(size))
         present_only = Observed(
             observed.values, observed.weight, lambda vector: observed.operator(vector[:size])
         )
@@ -86,6 +97,14 @@ class EnKS(AbstractSmoother):
             anomalies = anomalies @ random_rotation(turn, self.members)
         revised = (mean + anomalies).reshape(self.lag + 1, size, self.members)
         return revised[0], (revised, found)
+
+    def _vicinity(self, size: int) -> Local | None:
+        """Return the observations near each point of the present, which comes first."""
+        near = self.filter.vicinity
+        if near is None:
+            return None
+        unplaced = near.everywhere.size // (self.lag + 1)
+        return Local(near.number[:size], near.root[:size], near.everywhere[:unplaced])
 
     def _spread_out(self, before: Array, after: Array) -> Array:
         """Return the present's anomalies relaxed and inflated, as the filter alone would."""
