@@ -238,7 +238,7 @@ class Prior(eqx.Module):
         """Return the position of parameters.
 
         Raises:
-            ValueError: A parameter is missing, or too many are given.
+            ValueError: A parameter is missing, too many are given, or one lies outside its prior.
         """
         if set(parameters) != set(self.names):
             raise ValueError(
@@ -246,7 +246,7 @@ class Prior(eqx.Module):
                 f"{', '.join(self.names)}: give each of these."
             )
         pieces = [
-            jnp.ravel(jnp.broadcast_to(m.to_normal(jnp.asarray(parameters[name])), m.shape))
+            jnp.ravel(jnp.broadcast_to(_inside(name, m, jnp.asarray(parameters[name])), m.shape))
             for name, m in zip(self.names, self.marginals, strict=True)
         ]
         return jnp.concatenate(pieces)
@@ -270,6 +270,19 @@ def shorten(lines: list[str], most: int = 10) -> list[str]:
     """Return the lines, or the first ones and how many more there are."""
     left = len(lines) - most
     return lines if left <= 0 else [*lines[:most], f"  and {left} more"]
+
+
+def _inside(name: str, marginal: AbstractMarginal, parameter: Array) -> Array:
+    """Return the position of one parameter; raise where its prior has none."""
+    position = marginal.to_normal(parameter)
+    if isinstance(position, jax.core.Tracer) or bool(jnp.isfinite(position).all()):
+        return position
+    ends = [marginal.from_normal(jnp.full(marginal.shape, end)) for end in (-jnp.inf, jnp.inf)]
+    lower, upper = (np.asarray(end).tolist() for end in ends)
+    raise ValueError(
+        f"{name} is {np.asarray(parameter).tolist()}, and its prior, {type(marginal).__name__}, "
+        f"holds what lies between {lower} and {upper}; give a value inside, or widen the prior."
+    )
 
 
 def _check_positive(owner: str, **values: float | Array) -> None:
