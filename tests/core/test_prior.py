@@ -100,5 +100,7 @@ def test_a_parameter_outside_its_prior_is_refused():
         "F is 20.0, and its prior, Uniform, holds what lies between 6.0 and 14.0; give a value "
         "inside, or widen the prior."
     )
-    with pytest.raises(ValueError, match="h is -1.0, and its prior, LogNormal, holds what lies be"):
+    with pytest.raises(
+        ValueError, match=r"h is -1\.0, and its prior, LogNormal, holds what lies be"
+    ):
         prior.position({"F": 7.0, "h": -1.0})

@@ -186,10 +186,8 @@ def _check_types(prior: Any, measured: Any, calibrator: Any) -> None:
         if not isinstance(found, kind):
             known = isinstance(found, type)
             said = f"the class {found.__name__}" if known else f"of type {type(found).__name__}"
-            raise TypeError(
-                f"calibrate: {name} is {said}; it must be a {kind.__name__.removeprefix('Abstract')}"
-                f" such as {example}."
-            )
+            wants = kind.__name__.removeprefix("Abstract")
+            raise TypeError(f"calibrate: {name} is {said}; it must be a {wants} such as {example}.")
 
 
 def _check_simulator(problem: Problem) -> None:
