@@ -140,8 +140,8 @@ PAGE = Page(
         "Intervals are central. Coverage: share of truths drawn from the prior that an amortised "
         "posterior's intervals hold; honest is what chance leaves of the nominal level 19 times in "
         "20. Predictive misfit: mean squared departure of simulated from measured statistics, in "
-        "errors: about 1 for a right posterior. An ensemble after a Kalman inversion is no posterior: its spread only shows "
-        "where it stopped."
+        "errors: about 1 for a right posterior. An ensemble after a Kalman inversion is no "
+        "posterior: its spread only shows where it stopped."
     ),
     figure_note="One colour a calibrator throughout; black is the truth, grey the prior.",
 )
