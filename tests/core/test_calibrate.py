@@ -3,9 +3,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from closura.core.calibrate import Measurement, Problem, calibrate
+from closura.core.calibrate import Measurement, Problem, _check_types, calibrate
 from closura.core.on_host import OnHost
 from closura.core.prior import Normal, Prior
+from closura.solvers.ensemble import ETKF
 from closura.solvers.kalman_inversion import EKI
 
 FULL = np.array([[2.0, 0.5, 0.0], [0.5, 1.0, 0.3], [0.0, 0.3, 0.5]])
@@ -46,6 +47,7 @@ def test_a_covariance_symmetric_up_to_rounding_is_taken():
         ([np.nan, 1.0], np.eye(2), "NaN beside a full covariance"),
         ([1.0, 2.0], [1.0, 0.0], "covariance is 0 for statistic 1"),
         ([1.0, 2.0], np.ones((2, 2)), "singular or not symmetric"),
+        ([np.nan, np.nan], [1.0, 1.0], "nothing but NaN, so that all 2 statistics are missing"),
     ],
 )
 def test_a_measurement_that_cannot_be_is_refused(values, covariance, line):
@@ -59,6 +61,23 @@ def test_a_simulator_of_another_size_is_refused(key):
             lambda p, key: jnp.ones(2), Prior(a=Normal(0.0, 1.0)),
             Measurement(np.zeros(3), np.ones(3)), EKI(4), key=key,
         )  # fmt: skip
+
+
+PRIOR, TWO = Prior(a=Normal(0.0, 1.0)), Measurement([1.0, 2.0], [1.0, 1.0])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (({"a": 1.0}, TWO, EKI(4)), "prior is of type dict; it must be a Prior such as Prior.F="),
+        ((PRIOR, np.zeros(2), EKI(4)), "measured is of type ndarray; it must be a Measurement"),
+        ((PRIOR, TWO, EKI), "calibrator is the class EKI; it must be a Calibrator such as EKI.mem"),
+        ((PRIOR, TWO, ETKF()), "calibrator is of type ETKF; it must be a Calibrator"),
+    ],
+)
+def test_an_argument_of_another_type_is_refused(arguments, line):
+    with pytest.raises(TypeError, match=line):
+        _check_types(*arguments)
 
 
 def test_members_are_the_same_in_batches_of_any_size(key):

@@ -90,3 +90,17 @@ def test_a_long_prior_prints_itself_in_twelve_lines():
     prior = Prior(**{f"p{number}": Normal(0.0, 1.0) for number in range(30)})
     assert len(repr(prior).splitlines()) == 12
     assert "and 20 more" in repr(prior)
+
+
+def test_a_parameter_outside_its_prior_is_refused():
+    prior = Prior(F=Uniform(6.0, 14.0), h=LogNormal(1.0, 0.5))
+    with pytest.raises(ValueError) as caught:
+        prior.position({"F": 20.0, "h": 1.0})
+    assert str(caught.value) == (
+        "F is 20.0, and its prior, Uniform, holds what lies between 6.0 and 14.0; give a value "
+        "inside, or widen the prior."
+    )
+    with pytest.raises(
+        ValueError, match=r"h is -1\.0, and its prior, LogNormal, holds what lies be"
+    ):
+        prior.position({"F": 7.0, "h": -1.0})

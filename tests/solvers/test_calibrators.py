@@ -1,5 +1,7 @@
 import warnings
+from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -104,6 +106,24 @@ def test_full_steps_shrink_below_the_posterior_and_the_prior_holds_them(key):
     assert free.std(axis=1).max() < 0.5 * np.sqrt(np.diag(exact()[1])).max()
     np.testing.assert_allclose(held.mean(axis=1), mean, atol=0.03)
     np.testing.assert_allclose(1 + 2 * free[0].mean(), least_squares[0], atol=0.05)
+
+
+def test_a_prior_that_would_count_twice_is_refused():
+    with pytest.raises(ValueError, match="EKI: regularised=True counts the prior once more, which"):
+        EKI(20, regularised=True)
+
+
+class Loose(eqx.Module):
+    """Settings of any type: those of calibrators are checked by their annotations in tests."""
+
+    members: Any
+
+
+@pytest.mark.parametrize("members", [2.5, 2e3, True])
+def test_a_part_of_a_member_is_refused(members):
+    words = f"Loose: members is {members}; it must be a whole number, 2 or more."
+    with pytest.raises(ValueError, match=words):
+        inversion.check_counts(Loose(members), members=2)
 
 
 FORGIVING = [EKI(50), ETKI(50), EKS(50), ALDI(50), UKI(20)]

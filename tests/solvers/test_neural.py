@@ -127,6 +127,34 @@ def test_later_rounds_simulate_near_the_measurement(problem, proposal):
         found.given(problem.measurement)
 
 
+def noisy(parameters, key):
+    return line(parameters, key) + 0.1 * jax.random.normal(key, (3,))
+
+
+@pytest.mark.filterwarnings("ignore:CES. at points held out")
+@pytest.mark.parametrize(
+    "solver",
+    [cl.NPE(**FAST | {"simulations": 150, "epochs": 2}), cl.CES(draws=40, rounds=0, members=40)],
+    ids=["NPE", "CES"],
+)
+def test_randomness_beside_the_covariance_is_pointed_out(problem, solver):
+    scattered = cl.Problem(problem.prior, noisy, problem.measurement)
+    words = "own randomness is added to the covariance; pass noise=False if the covariance holds it"
+    with pytest.warns(cl.ClosuraWarning, match=words):
+        solver.solve(scattered, key=jax.random.key(0))
+
+
+def test_a_simulator_that_draws_the_error_is_learned_from_as_it_is(problem):
+    scattered = cl.Problem(problem.prior, noisy, problem.measurement)
+    solver = cl.NPE(**FAST | {"simulations": 150, "epochs": 2, "noise": False})
+    assert solver.solve(scattered, key=jax.random.key(0)).density is not None
+
+
+def test_an_inference_without_any_error_is_refused(problem):
+    with pytest.raises(ValueError, match="two runs with the same parameters are alike, so that no"):
+        cl.NPE(noise=False).solve(problem, key=jax.random.key(0))
+
+
 def test_a_missing_statistic_tells_nothing(problem):
     values = np.array([1.5, np.nan, -0.5])
     partial = cl.Problem(problem.prior, line, cl.Measurement(values, np.array([0.09, 0.04, 0.25])))

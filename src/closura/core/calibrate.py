@@ -36,12 +36,14 @@ class Measurement(eqx.Module):
 
     Args:
         values: (statistic,); NaN where one is missing (then the covariance must be a vector).
-        covariance: Of the error, (statistic, statistic), or its diagonal, (statistic,), in squared
-            units of the values. It holds all that makes simulated and measured statistics differ
-            under the true parameters: noise, finite averaging times, what the model cannot do.
+        covariance: Of the difference between measured and simulated statistics under the true
+            parameters, (statistic, statistic), or its diagonal, (statistic,), in squared units of
+            the values. It holds all that makes them differ: instruments, finite averaging times of
+            both (for two runs alike: twice the covariance of one), what the model cannot do.
 
     Raises:
-        ValueError: Shapes do not match, or the covariance is not positive definite.
+        ValueError: Shapes do not match, all values are missing, or the covariance is not positive
+            definite.
     """
 
     values: Float[Array, "statistic"]
@@ -166,10 +168,26 @@ def calibrate(
 
     Raises:
         ValueError: The simulator returns another shape than what was measured.
+        TypeError: `prior`, `measured` or `calibrator` is of another type.
     """
+    _check_types(prior, measured, calibrator)
     problem = Problem(prior, simulator, measured, batch)
     _check_simulator(problem)
     return calibrator.solve(problem, key=key)
+
+
+def _check_types(prior: Any, measured: Any, calibrator: Any) -> None:
+    wanted = {
+        "prior": (prior, Prior, "Prior(F=Normal(8.0, 2.0))"),
+        "measured": (measured, Measurement, "Measurement(values, covariance)"),
+        "calibrator": (calibrator, AbstractCalibrator, "EKI(members=100)"),
+    }
+    for name, (found, kind, example) in wanted.items():
+        if not isinstance(found, kind):
+            known = isinstance(found, type)
+            said = f"the class {found.__name__}" if known else f"of type {type(found).__name__}"
+            wants = kind.__name__.removeprefix("Abstract")
+            raise TypeError(f"calibrate: {name} is {said}; it must be a {wants} such as {example}.")
 
 
 def _check_simulator(problem: Problem) -> None:
@@ -195,6 +213,11 @@ def _check_measured(values: np.ndarray, covariance: np.ndarray) -> None:
         raise ValueError(
             f"covariance has shape {covariance.shape}; {count} statistics want ({count},) for "
             f"independent errors, or ({count}, {count})."
+        )
+    if np.isnan(values).all():
+        raise ValueError(
+            f"values holds nothing but NaN, so that all {count} statistics are missing; give one "
+            "that was measured."
         )
     if np.isinf(values).any():
         raise ValueError("values holds infinities; mark what is missing with NaN.")

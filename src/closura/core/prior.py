@@ -11,6 +11,8 @@ import numpy as np
 from jax.scipy.special import ndtr, ndtri
 from jaxtyping import Array, Float
 
+from closura.core.prior_checks import check_bounds, check_finite, check_positive
+
 
 def _number(value: Any) -> float | Array:
     """Return a setting as a float, or as an array where it holds several numbers."""
@@ -66,8 +68,8 @@ class Normal(AbstractMarginal):
     deviation: float | Array = eqx.field(converter=_number)
 
     def __check_init__(self):
-        _check_finite("Normal", self.mean)
-        _check_positive("Normal", deviation=self.deviation)
+        check_finite("Normal", self.mean)
+        check_positive("Normal", deviation=self.deviation)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -92,7 +94,7 @@ class LogNormal(AbstractMarginal):
     deviation: float | Array = eqx.field(converter=_number)
 
     def __check_init__(self):
-        _check_positive("LogNormal", mean=self.mean, deviation=self.deviation)
+        check_positive("LogNormal", mean=self.mean, deviation=self.deviation)
 
     @classmethod
     def from_logarithm(cls, mean: float | Array, deviation: float | Array) -> "LogNormal":
@@ -129,7 +131,7 @@ class Uniform(AbstractMarginal):
     upper: float | Array = eqx.field(converter=_number)
 
     def __check_init__(self):
-        _check_bounds("Uniform", self.lower, self.upper)
+        check_bounds("Uniform", self.lower, self.upper)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -158,9 +160,9 @@ class TruncatedNormal(AbstractMarginal):
     upper: float | Array = eqx.field(converter=_number)
 
     def __check_init__(self):
-        _check_finite("TruncatedNormal", self.mean)
-        _check_positive("TruncatedNormal", deviation=self.deviation)
-        _check_bounds("TruncatedNormal", self.lower, self.upper)
+        check_finite("TruncatedNormal", self.mean)
+        check_positive("TruncatedNormal", deviation=self.deviation)
+        check_bounds("TruncatedNormal", self.lower, self.upper)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -238,7 +240,7 @@ class Prior(eqx.Module):
         """Return the position of parameters.
 
         Raises:
-            ValueError: A parameter is missing, or too many are given.
+            ValueError: A parameter is missing, too many are given, or one lies outside its prior.
         """
         if set(parameters) != set(self.names):
             raise ValueError(
@@ -246,7 +248,7 @@ class Prior(eqx.Module):
                 f"{', '.join(self.names)}: give each of these."
             )
         pieces = [
-            jnp.ravel(jnp.broadcast_to(m.to_normal(jnp.asarray(parameters[name])), m.shape))
+            jnp.ravel(jnp.broadcast_to(_inside(name, m, jnp.asarray(parameters[name])), m.shape))
             for name, m in zip(self.names, self.marginals, strict=True)
         ]
         return jnp.concatenate(pieces)
@@ -272,27 +274,14 @@ def shorten(lines: list[str], most: int = 10) -> list[str]:
     return lines if left <= 0 else [*lines[:most], f"  and {left} more"]
 
 
-def _check_positive(owner: str, **values: float | Array) -> None:
-    for name, value in values.items():
-        if isinstance(value, jax.core.Tracer):
-            continue
-        if not (np.all(np.asarray(value) > 0) and np.all(np.isfinite(value))):
-            raise ValueError(f"{owner}: {name} is {value}; it must be positive and finite.")
-
-
-def _check_finite(owner: str, mean: float | Array) -> None:
-    if not isinstance(mean, jax.core.Tracer) and not np.all(np.isfinite(mean)):
-        raise ValueError(f"{owner}: mean is {mean}; it must be finite.")
-
-
-def _check_bounds(owner: str, lower: float | Array, upper: float | Array) -> None:
-    if isinstance(lower, jax.core.Tracer) or isinstance(upper, jax.core.Tracer):
-        return
-    bounds = np.asarray(lower), np.asarray(upper)
-    if owner == "Uniform" and not all(np.isfinite(bound).all() for bound in bounds):
-        raise ValueError(
-            f"Uniform: lower is {lower} and upper {upper}; both must be finite. For one bound only "
-            "use TruncatedNormal or LogNormal."
-        )
-    if not np.all(bounds[0] < bounds[1]):
-        raise ValueError(f"{owner}: lower is {lower} and upper {upper}; lower must be below upper.")
+def _inside(name: str, marginal: AbstractMarginal, parameter: Array) -> Array:
+    """Return the position of one parameter; raise where its prior has none."""
+    position = marginal.to_normal(parameter)
+    if isinstance(position, jax.core.Tracer) or bool(jnp.isfinite(position).all()):
+        return position
+    ends = [marginal.from_normal(jnp.full(marginal.shape, end)) for end in (-jnp.inf, jnp.inf)]
+    lower, upper = (np.asarray(end).tolist() for end in ends)
+    raise ValueError(
+        f"{name} is {np.asarray(parameter).tolist()}, and its prior, {type(marginal).__name__}, "
+        f"holds what lies between {lower} and {upper}; give a value inside, or widen the prior."
+    )

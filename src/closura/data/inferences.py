@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Array, Float
 
+from closura.core.calibrate import Measurement
 from closura.core.prior import Prior
 
 
@@ -29,15 +30,17 @@ def measurement_record(
 
     Args:
         values: (statistic,).
-        covariance: (statistic, statistic).
+        covariance: Of the difference between measured and simulated statistics, (statistic,
+            statistic), or its diagonal, (statistic,), which is kept as ``variance``.
         truth: True parameters by name.
         repeats: (statistic, run).
         prior: Names the parameters.
     """
-    found: dict[str, Any] = {
-        "value": ("statistic", values),
-        "covariance": (("statistic", "other_statistic"), covariance),
-    }
+    found: dict[str, Any] = {"value": ("statistic", values)}
+    if covariance.ndim == 1:
+        found["variance"] = ("statistic", covariance)
+    else:
+        found["covariance"] = (("statistic", "other_statistic"), covariance)
     if repeats is not None:
         found["repeat"] = (("statistic", "run"), repeats)
     if truth is None:
@@ -45,6 +48,19 @@ def measurement_record(
     numbers = np.concatenate([np.ravel(np.asarray(truth[name])) for name in prior.names])
     found["truth"] = ("parameter", numbers)
     return xr.Dataset(found, {"parameter": list(prior.labels)})
+
+
+def measurement_of(record: xr.Dataset) -> Measurement:
+    """Return what was measured, of a `measurement_record`."""
+    error = record["variance" if "variance" in record else "covariance"]
+    return Measurement(record["value"].values, error.values)
+
+
+def error_variance(record: xr.Dataset) -> np.ndarray:
+    """Return the variance of each statistic's error, of a `measurement_record`, (statistic,)."""
+    if "variance" in record:
+        return np.asarray(record["variance"].values)
+    return np.diag(record["covariance"].values)
 
 
 def case_record(

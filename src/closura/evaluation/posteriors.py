@@ -2,9 +2,12 @@
 
 from collections.abc import Mapping
 
+import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 from scipy.stats import binom
+
+from closura.data.inferences import measurement_of
 
 PRIOR = "prior"
 OF_PARAMETERS = {
@@ -20,8 +23,8 @@ OF_PARAMETERS = {
     "coverage_upper": "largest such coverage",
 }
 OF_ALL = {
-    "predictive_misfit": "mean squared departure of predicted statistics, a statistic, in errors: "
-    "1 or a little more for a good posterior",
+    "predictive_misfit": "mean squared departure of simulated from measured statistics, in "
+    "errors: about 1 for a right posterior",
     "correlation": "correlation between two parameters",
     "simulations": "runs of the simulator; missing where the calibrator does not say",
     "failed": "runs that gave no finite statistics",
@@ -40,7 +43,8 @@ def score_posteriors(
         posteriors: For each calibrator ``draw`` (parameter, number) and, where there are,
             ``predicted`` (statistic, run) and ``rank`` (parameter, case), the share of draws below
             a truth that was drawn from the prior. ``prior`` holds draws from the prior.
-        measured: ``value`` (statistic,), ``covariance`` and, of a twin, ``truth`` (parameter,).
+        measured: ``value`` (statistic,), ``covariance`` or its diagonal ``variance`` and, of a
+            twin, ``truth`` (parameter,).
         level: Probability of the central intervals.
     """
     wide = posteriors[PRIOR]["draw"].std("number", ddof=1)
@@ -89,14 +93,20 @@ def _coverage(found: xr.Dataset, blank: xr.DataArray, level: float) -> dict[str,
 
 
 def _predictive_misfit(found: xr.Dataset, measured: xr.Dataset) -> xr.DataArray:
-    """Return the mean squared departure of predictions, in units of the measurement's error."""
+    """Return the mean squared departure of simulated statistics, in units of the error.
+
+    Its expectation is exactly 1 where draws are of the right posterior and the error is that of
+    the difference between measured and simulated. Then truth and draw are alike given what was
+    measured: what one run departs from it under a draw, it departs under the truth. No error is
+    added to the runs, for the difference holds that of the measurement already.
+    """
     if "predicted" not in found:
         return xr.DataArray(np.nan)
-    root = np.linalg.cholesky(measured["covariance"].values)
+    measurement = measurement_of(measured)
     runs = found["predicted"].values
     runs = runs[:, np.isfinite(runs).all(axis=0)]
-    whitened = np.linalg.solve(root, runs - measured["value"].values[:, None])
-    return xr.DataArray(float(np.mean(whitened**2)))
+    squares = np.asarray(measurement.departure(jnp.asarray(runs))) ** 2
+    return xr.DataArray(float(squares.sum(axis=0).mean() / measurement.seen))
 
 
 def _correlation(draws: xr.DataArray) -> xr.DataArray:

@@ -13,6 +13,8 @@ from closura.core.calibrate import AbstractCalibrator, Measurement, Problem
 from closura.core.couple import ClosuraWarning
 from closura.core.posterior import Ensemble
 from closura.solvers.gaussian_process import GaussianProcess, fit_process
+from closura.solvers.inversion import check_counts
+from closura.solvers.randomness import warn_of_double_counting
 from closura.solvers.tempering import Tempered, temper
 
 DOUBTFUL, USELESS = 2.0, 4.0  # mean squared errors of the emulator, over the variance it claims
@@ -36,8 +38,8 @@ class CES(AbstractCalibrator):
         held_out: Share of all simulations that judge the emulator before it is used.
         members: Draws of the posterior.
         moves: Random walks of each at each temperature.
-        noise: Whether the simulator's own randomness counts besides the covariance of the
-            measurement; False where that covariance holds it already.
+        noise: Whether the simulator's own randomness is added to the measurement's covariance; pass
+            False where that covariance holds it already, as that of a difference does.
 
     Reference:
         Cleary et al. (2021), J. Comput. Phys. 424, 109716, doi:10.1016/j.jcp.2020.109716.
@@ -54,11 +56,7 @@ class CES(AbstractCalibrator):
 
     def __check_init__(self):
         least = {"draws": 20, "rounds": 0, "refinement": 1, "members": 20, "moves": 1}
-        for name, smallest in least.items():
-            if getattr(self, name) < smallest:
-                raise ValueError(
-                    f"CES: {name} is {getattr(self, name)}; it must be {smallest} or more."
-                )
+        check_counts(self, **least)
         if not 0 < self.held_out < 1:
             raise ValueError(f"CES: held_out is {self.held_out}; it is a share, between 0 and 1.")
 
@@ -73,6 +71,8 @@ class CES(AbstractCalibrator):
         Raises:
             ValueError: The emulator's errors are over 4 times the variance that it claims.
         """
+        if self.noise:
+            warn_of_double_counting("CES", problem, key)
         points = self._first_points(problem, jax.random.fold_in(key, 0))
         scores, members = [], None
         for number in range(self.rounds + 1):

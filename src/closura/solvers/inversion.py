@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int
 
 from closura.core.calibrate import AbstractCalibrator, Measurement, Problem
@@ -118,9 +119,14 @@ def check_alive(owner: str, failed: Array, members: int, iteration: int) -> None
 
 
 def check_counts(owner: eqx.Module, **least: int) -> None:
-    """Raise unless every named setting, a count, is large enough (for `__check_init__`)."""
+    """Raise unless every named setting is a whole number, large enough (for `__check_init__`)."""
     for name, lowest in least.items():
         value = getattr(owner, name)
+        if isinstance(value, bool) or not isinstance(value, int | np.integer):
+            raise ValueError(
+                f"{type(owner).__name__}: {name} is {value!r}; it must be a whole number, {lowest} "
+                "or more."
+            )
         if value < lowest:
             raise ValueError(
                 f"{type(owner).__name__}: {name} is {value}; it must be {lowest} or more."

@@ -44,6 +44,12 @@ class AbstractKalmanInversion(AbstractEnsembleCalibrator):
                 f"{type(self).__name__}: step is {self.step!r}; it must be 'misfit', or a positive "
                 "number, where 1 is a full step."
             )
+        if self.regularised and self.step == "misfit":
+            raise ValueError(
+                f"{type(self).__name__}: regularised=True counts the prior once more, which steps "
+                'that add up to 1 (step="misfit") hold already; give step a number, or leave '
+                "regularised out."
+            )
 
     @abstractmethod
     def update(
@@ -106,7 +112,8 @@ class EKI(AbstractKalmanInversion):
         step: Length of a step: ``"misfit"`` lets the data misfit choose it and stops at a total of
             1; a number is the length of every step (1 is a full step), for all iterations.
         regularised: Whether every step takes the prior into account again, which keeps the members
-            near it however many steps there are (Tikhonov). For steps that go beyond a total of 1.
+            near it however many steps there are (Tikhonov). For steps that go beyond a total of 1:
+            it wants a number as `step`.
 
     Reference:
         Iglesias, Law and Stuart (2013), Inverse Problems 29, 045001,

@@ -39,13 +39,14 @@ class MCMC(AbstractCalibrator):
     Args:
         draws: Draws of each chain that are kept.
         warmup: Draws of each chain before, to find step and scale.
-        chains: Number of chains, at least 2, begun at draws of the prior.
+        chains: Number of chains, at least 2, each begun at the most probable of ten draws of the
+            prior: less spread out than the prior, so r-hat may miss a mode that no chain found.
         kernel: ``"nuts"``, ``"mala"`` (both need derivatives) or ``"random-walk"``.
 
     Reference:
         Hoffman and Gelman (2014), J. Mach. Learn. Res. 15, 1593-1623; Roberts and Rosenthal (2001),
-        Stat. Sci. 16, 351-367, doi:10.1214/ss/1015346320; Vehtari et al. (2021), Bayesian Anal. 16,
-        667-718, doi:10.1214/20-BA1221.
+        Stat. Sci. 16, 351-367, doi:10.1214/ss/1015346320; Gelman et al. (2013), Bayesian Data
+        Analysis, 3rd ed., section 11.4 (r-hat of half chains, without ranks).
     """
 
     draws: int = eqx.field(static=True, default=1000)

@@ -15,6 +15,8 @@ from closura.core.couple import ClosuraWarning
 from closura.core.prior import Prior
 from closura.solvers.amortised import NeuralPosterior
 from closura.solvers.density import Fitted, Training, fit_density
+from closura.solvers.inversion import check_counts
+from closura.solvers.randomness import check_some_error, warn_of_double_counting
 
 MISSING = "NPE needs flowjax: pip install 'closura[uq]'"
 PROPOSALS = ("truncated", "contrastive")
@@ -25,9 +27,11 @@ MOST_TRIES = 200  # attempts to fill a round from the prior before its draws are
 class NPE(AbstractCalibrator):
     """Neural posterior estimation: simulate from the prior, learn parameters given statistics.
 
-    Errors of the measurement are drawn and added to what was simulated; the simulator's own
-    randomness (finite averaging) counts as it comes. Give a covariance that does not hold it too,
-    or ``noise=False`` if the simulator draws all of the error.
+    What the flow learns from must differ from the truth as a measurement does. A simulator that
+    always returns the same has errors with the measurement's covariance added. One that is random
+    draws its part itself, as the weather of a twin does: with ``noise=False`` nothing is added, and
+    **the covariance is not used**. To add errors to a random simulator, give a covariance of the
+    instruments alone. Two runs at the prior's median tell which it is.
 
     Further rounds simulate only where the posterior of the round before allows. They sharpen the
     answer to one measurement; the posterior is then good for no other.
@@ -48,7 +52,7 @@ class NPE(AbstractCalibrator):
         learning_rate: Of Adam.
         held_out: Share of the simulations that only judge.
         left_out: Share of the posterior that a truncated proposal leaves out.
-        noise: Whether errors of the measurement are added to what was simulated.
+        noise: Whether errors with the measurement's covariance are added to what was simulated.
 
     Reference:
         Greenberg, Nonnenmacher and Macke (2019), arXiv:1905.07488 (contrastive proposals);
@@ -74,9 +78,7 @@ class NPE(AbstractCalibrator):
         if importlib.util.find_spec("flowjax") is None:  # said before hours of simulation
             raise ImportError(MISSING)
         whole = ("simulations", "rounds", "layers", "width", "knots", "epochs", "patience", "batch")
-        for name in whole:
-            if getattr(self, name) < 1:
-                raise ValueError(f"NPE: {name} is {getattr(self, name)}; it must be 1 or more.")
+        check_counts(self, **dict.fromkeys(whole, 1))
         for name in ("held_out", "left_out"):
             if not 0 < getattr(self, name) < 1:
                 raise ValueError(
@@ -95,9 +97,11 @@ class NPE(AbstractCalibrator):
         """Return the posterior as a flow; see `NeuralPosterior` for its history.
 
         Raises:
-            ValueError: Too few simulations succeeded.
+            ValueError: Too few simulations succeeded; or `noise` is False and the simulator is not
+                random.
             FloatingPointError: Training never found a finite loss.
         """
+        (warn_of_double_counting if self.noise else check_some_error)("NPE", problem, key)
         size = (problem.prior.size, problem.measurement.size)
         simulated = _Pairs(*(jnp.zeros((numbers, 0)) for numbers in size))
         posterior, region = None, _Region(())

@@ -14,11 +14,14 @@ class Measured(Section):
 
     Args:
         parameters: The truth of a twin: what is measured are statistics of a run with these.
-        repeats: Further runs with the true parameters, whose covariance is the error of a twin.
+        repeats: Further runs with the true parameters, more than there are statistics. The error
+            of a twin is that of the difference between two runs: twice their covariance.
         inflation: Factor on the error's standard deviation, for what the model cannot do.
-        values: Measured statistics, in the order of the simulator's.
-        variance: Their error variances, independent of each other.
-        covariance: Or the whole covariance of their errors, a list of rows.
+        values: Measured statistics, in the order of the simulator's; NaN, beside a variance, where
+            one is missing.
+        variance: Variances of their difference from statistics simulated with the true
+            parameters, independent of each other.
+        covariance: Or the whole covariance of that difference, a list of rows.
     """
 
     parameters: dict[str, float | list[float]] | None = None

@@ -13,6 +13,7 @@ from closura.core.posterior import Ensemble
 from closura.core.prior import Prior
 from closura.data.inferences import (
     case_record,
+    measurement_of,
     measurement_record,
     posterior_record,
     read_dataset,
@@ -61,7 +62,7 @@ def measure(work: Work) -> None:
 
 def _given(settings: InferredExperiment) -> Any:
     measured = settings.measured
-    error = measured.covariance if measured.variance is None else np.diag(measured.variance)
+    error = measured.covariance if measured.variance is None else measured.variance
     covariance = np.asarray(error, float) * measured.inflation**2
     values = np.asarray(measured.values, float)
     return measurement_record(values, covariance, prior=prior_of(settings))
@@ -71,6 +72,7 @@ def _twin(work: Work, settings: InferredExperiment) -> Any:
     measured, prior = settings.measured, prior_of(settings)
     truth = {name: jnp.asarray(v) for name, v in (measured.parameters or {}).items()}
     position = prior.position(truth)
+    _check_repeats(measured.repeats, _count_statistics(settings, position))
     runs = _simulate(work, jnp.repeat(position[:, None], measured.repeats + 1, axis=1), "measured")
     blown = int((~np.isfinite(runs).all(axis=0)).sum())
     if blown:
@@ -79,7 +81,8 @@ def _twin(work: Work, settings: InferredExperiment) -> Any:
             "up; shorten the model's dt, or choose another truth."
         )
     repeats = runs[:, 1:]
-    covariance = np.atleast_2d(np.cov(repeats)) * measured.inflation**2
+    # A simulated run differs from the measured one by the randomness of both.
+    covariance = 2 * np.atleast_2d(np.cov(repeats)) * measured.inflation**2
     return measurement_record(runs[:, 0], covariance, truth=truth, repeats=repeats, prior=prior)
 
 
@@ -106,12 +109,15 @@ def infer(work: Work, name: str) -> None:
         positions = posterior.members
     else:
         positions = posterior.draw(settings.check.draws, key=work.key(f"draw/{name}"))
-    amortised = settings.check.coverage and hasattr(posterior, "draw_each")
+    ranks = None
+    if settings.check.coverage and hasattr(posterior, "draw_each"):
+        errors = getattr(calibrator, "noise", True)
+        ranks = _ranks(work, posterior, problem.measurement, name, adds_errors=errors)
     record = posterior_record(
         problem.prior,
         positions,
         predicted=_predictions(work, positions, name),
-        ranks=_ranks(work, posterior, name) if amortised else None,
+        ranks=ranks,
         history=posterior.history,
         seconds=seconds,
     )
@@ -135,7 +141,7 @@ def problem_of(work: Work) -> Problem:
     """Return the problem that the calibrators solve, with what was measured."""
     settings = settings_of(work)
     found = read_dataset(work.folder / MEASURED)
-    measured = Measurement(found["value"].values, found["covariance"].values)
+    measured = measurement_of(found)
     return Problem(prior_of(settings), simulator_of(settings), measured, settings.batch)
 
 
@@ -143,12 +149,24 @@ def _simulate(work: Work, positions: Any, stream: str) -> np.ndarray:
     """Return the statistics of a run at every position, (statistic, member)."""
     settings = settings_of(work)
     simulator, prior = simulator_of(settings), prior_of(settings)
-    size = jax.eval_shape(
-        lambda p, k: simulator(prior.parameters(p), k), positions[:, 0], jax.random.key(0)
-    ).shape[0]
-    blank = Measurement(np.zeros(size), np.ones(size))
+    blank = Measurement(np.zeros(1), np.ones(1))  # runs want none
     problem = Problem(prior, simulator, blank, settings.batch)
     return np.asarray(problem.predict(positions, work.key(stream)))
+
+
+def _count_statistics(settings: InferredExperiment, position: Any) -> int:
+    simulator, parameters = simulator_of(settings), prior_of(settings).parameters(position)
+    if simulator.on_host:  # JAX cannot see its shape: one run tells
+        return len(simulator(parameters, jax.random.key(0)))
+    return jax.eval_shape(simulator, parameters, jax.random.key(0)).shape[0]
+
+
+def _check_repeats(repeats: int, statistics: int) -> None:
+    if repeats <= statistics:
+        raise ValueError(
+            f"measured.repeats is {repeats} and the simulator has {statistics} statistics; the "
+            f"covariance of their error takes more repeats than that, {10 * statistics} say."
+        )
 
 
 def _predictions(work: Work, positions: Any, name: str) -> np.ndarray | None:
@@ -160,9 +178,17 @@ def _predictions(work: Work, positions: Any, name: str) -> np.ndarray | None:
     return _simulate(work, jnp.asarray(positions)[:, places], f"predict/{name}")
 
 
-def _ranks(work: Work, posterior: Any, name: str) -> np.ndarray:
-    """Return the share of draws below each truth drawn from the prior, (parameter, case)."""
+def _ranks(
+    work: Work, posterior: Any, measurement: Measurement, name: str, *, adds_errors: bool
+) -> np.ndarray:
+    """Return the share of draws below each truth drawn from the prior, (parameter, case).
+
+    A calibrator that adds errors to its simulations is tried on cases that have them, too.
+    """
     cases = read_dataset(work.folder / CASES)
     truths, values = cases["position"].values, jnp.asarray(cases["statistic_value"].values)
+    if adds_errors:
+        noise = measurement.noise(values.shape[1], key=work.key("cases/noise"))
+        values = values + noise
     draws = posterior.draw_each(values, DRAWS_OF_A_CASE, key=work.key(f"coverage/{name}"))
     return (np.asarray(draws) < truths[:, None]).mean(axis=1)

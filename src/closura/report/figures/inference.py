@@ -4,6 +4,7 @@ import numpy as np
 import xarray as xr
 from scipy.stats import binom
 
+from closura.data.inferences import error_variance
 from closura.evaluation.posteriors import HONEST
 from closura.report.cast import Role
 from closura.report.drawing import FULL, Absence, Drawn, begin, finish, legend
@@ -60,7 +61,7 @@ def draw_predictive(material: Material) -> Drawn:
         why = "No posterior was simulated: check.predictive is 0, or the runs are still to come."
         return Absence(PREDICTIVE, PREDICTIVE_TITLE, why)
     measured = posteriors.measured
-    scale = np.sqrt(np.diag(measured["covariance"].values))
+    scale = np.sqrt(error_variance(measured))
     count = min(MOST_STATISTICS, len(scale))
     figure, axes = begin(width=FULL, height=3.2)
     panel = axes[0, 0]
@@ -68,8 +69,9 @@ def draw_predictive(material: Material) -> Drawn:
     panel.axhline(0, color="black", lw=1.6)
     for turn, (role, runs) in enumerate(found.items()):
         away = ((runs - measured["value"].values[:, None]) / scale[:, None])[:count]
-        low, middle, high = np.nanquantile(away, [0.05, 0.5, 0.95], axis=1)
-        place = np.arange(count) + 0.7 * ((turn + 0.5) / len(found) - 0.5)
+        seen = np.isfinite(away).any(axis=1)
+        low, middle, high = np.nanquantile(away[seen], [0.05, 0.5, 0.95], axis=1)
+        place = np.flatnonzero(seen) + 0.7 * ((turn + 0.5) / len(found) - 0.5)
         panel.vlines(place, low, high, color=role.colour, lw=2.2)
         panel.plot(place, middle, "o", ms=4, color=role.colour)
     panel.set_xticks(np.arange(count), [str(number + 1) for number in range(count)])
@@ -79,7 +81,8 @@ def draw_predictive(material: Material) -> Drawn:
     more = f" The first {count} of {len(scale)} statistics." if count < len(scale) else ""
     caption = (
         "Bars hold 90 % of runs with parameters drawn from each posterior, dots their median; "
-        f"black is what was measured, grey one standard deviation of its error.{more}"
+        "black is what was measured, grey one standard deviation of the difference between "
+        f"measured and simulated under the true parameters.{more}"
     )
     return finish(figure, PREDICTIVE, PREDICTIVE_TITLE, caption)
 

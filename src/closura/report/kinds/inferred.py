@@ -139,9 +139,9 @@ PAGE = Page(
     table_note=(
         "Intervals are central. Coverage: share of truths drawn from the prior that an amortised "
         "posterior's intervals hold; honest is what chance leaves of the nominal level 19 times in "
-        "20. Predictive misfit: mean squared departure of predicted statistics, in errors: near 1 "
-        "and above. An ensemble after a Kalman inversion is no posterior: its spread only shows "
-        "where it stopped."
+        "20. Predictive misfit: mean squared departure of simulated from measured statistics, in "
+        "errors: about 1 for a right posterior. An ensemble after a Kalman inversion is no "
+        "posterior: its spread only shows where it stopped."
     ),
     figure_note="One colour a calibrator throughout; black is the truth, grey the prior.",
 )
