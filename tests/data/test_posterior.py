@@ -12,11 +12,11 @@ def test_draws_and_notes_have_names(key):
     history = {"positions": jnp.zeros((2, 4, 5)), "failed": jnp.array([0, 1]), "odd": jnp.ones(7)}
     found = posterior_dataset(Ensemble(prior, jnp.zeros((4, 5)), history), 6, key)
     assert dict(found.sizes) == {
-        "draw": 6, "h_0": 3, "iteration": 2, "number": 4, "member": 5, "odd_0": 7,
+        "draw": 6, "h_0": 3, "iteration": 2, "parameter": 4, "member": 5, "odd_0": 7,
     }  # fmt: skip
     np.testing.assert_array_equal(found["F"], np.full(6, 8.0))
     assert found["h"].dims == ("h_0", "draw")
-    assert list(found["number"].values) == ["F", "h[0]", "h[1]", "h[2]"]
+    assert list(found["parameter"].values) == ["F", "h[0]", "h[1]", "h[2]"]
     assert found.attrs["posterior"] == "Ensemble"
 
 

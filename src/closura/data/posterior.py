@@ -8,15 +8,15 @@ from closura.core.posterior import AbstractPosterior
 
 # What the axes of a calibrator's notes count, by name; others are numbered.
 AXES = {
-    "positions": ("iteration", "number", "member"),
+    "positions": ("iteration", "parameter", "member"),
     "predictions": ("iteration", "statistic", "member"),
     "misfit": ("iteration", "member"),
-    "mean": ("iteration", "number"),
-    "covariance": ("iteration", "number", "other"),
+    "mean": ("iteration", "parameter"),
+    "covariance": ("iteration", "parameter", "other"),
     "step": ("iteration",),
     "failed": ("iteration",),
-    "r_hat": ("number",),
-    "effective_sample_size": ("number",),
+    "r_hat": ("parameter",),
+    "effective_sample_size": ("parameter",),
 }
 
 
@@ -30,10 +30,10 @@ def posterior_dataset(posterior: AbstractPosterior, count: int, key: Array) -> x
 
     Returns:
         A variable for each parameter with the dimension ``draw`` last, and one for each array of
-        the history, named ``history_...``. `number` counts the prior's labels.
+        the history, named ``history_...``. `parameter` counts the prior's labels.
     """
     names = posterior.prior.names
-    clash = {name for name in names if name.startswith("history_") or name in ("draw", "number")}
+    clash = {name for name in names if name.startswith("history_") or name in ("draw", "parameter")}
     if clash:
         raise ValueError(
             f"a parameter is named {min(clash)!r}, which the Dataset needs for itself; rename it."
@@ -47,10 +47,10 @@ def posterior_dataset(posterior: AbstractPosterior, count: int, key: Array) -> x
         f"history_{name}": (_axes(name, np.shape(value)), np.asarray(value))
         for name, value in posterior.history.items()
     }
-    labels = {"number": list(posterior.prior.labels)}
+    labels = {"parameter": list(posterior.prior.labels)}
     arrays = {name: (dims, np.asarray(value)) for name, (dims, value) in variables.items()}
     dataset = xr.Dataset(arrays | notes, attrs={"posterior": type(posterior).__name__})
-    return dataset.assign_coords(labels) if "number" in dataset.dims else dataset
+    return dataset.assign_coords(labels) if "parameter" in dataset.dims else dataset
 
 
 def _axes(name: str, shape: tuple[int, ...]) -> tuple[str, ...]:
