@@ -51,7 +51,7 @@ HOMES = {
 MAY_CONFIGURE_JAX = {"cli", "experiment", "testing"}
 EMPTY_WORDS = {"util", "utils", "helper", "helpers", "manager", "managers", "misc", "base2"}
 LEFT_OVER = re.compile(r"\b(?:TO" + r"DO|FIX" + r"ME)\b")
-TEXT = {".py", ".md", ".yaml", ".yml", ".toml", ".f90", ".css", ".html", ".ipynb"}
+TEXT = {".py", ".md", ".yaml", ".yml", ".toml", ".f90", ".F90", ".css", ".html", ".ipynb"}
 
 
 class Import(NamedTuple):
