@@ -52,7 +52,7 @@ def error(solver, truth, twin):
 @pytest.mark.parametrize(
     ("kind", "settings"),
     [
-        (cl.LocalEnKF, {"members": 5, "inflation": 1.1}),
+        pytest.param(cl.LocalEnKF, {"members": 5, "inflation": 1.1}, marks=pytest.mark.slow),
         (cl.LocalSerialEnSRF, {"members": 5, "inflation": 1.1}),
         (cl.HybridEnKF, {"members": 5, "radius": 1.0}),
     ],
@@ -69,8 +69,10 @@ def test_radii_share_a_program_and_give_what_they_give_alone(kind, settings, tru
     ("solver", "name", "values"),
     [
         (cl.IEnKS(members=5), "certainty", [1.0, 2.0]),
-        (cl.FourDVar(window=2, outer=1), "model_error", [0.1, 0.3]),
-        (cl.HybridEnKF(members=5), "radius", [None, 0.8]),
+        pytest.param(
+            cl.FourDVar(window=2, outer=1), "model_error", [0.1, 0.3], marks=pytest.mark.slow
+        ),
+        pytest.param(cl.HybridEnKF(members=5), "radius", [None, 0.8], marks=pytest.mark.slow),
     ],
 )
 def test_settings_that_are_none_unless_given_can_be_varied(solver, name, values, truth, twin):

@@ -35,10 +35,11 @@ def twin(truth):
             "inflation",
             [1.0, 1.1],
         ),
-        (
+        pytest.param(
             lambda **chosen: cl.FourDVar(window=2, multiple=True, outer=2, **chosen),
             "scale",
             [0.02, 0.1],
+            marks=pytest.mark.slow,
         ),
     ],
 )

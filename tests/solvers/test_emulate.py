@@ -44,6 +44,7 @@ class Bowl(cl.AbstractCalibrator):
         return cl.Ensemble(problem.prior, positions, history)
 
 
+@pytest.mark.slow
 def test_the_posterior_of_a_linear_simulator_is_the_closed_form():
     problem = cl.Problem(PRIOR, linear, cl.Measurement(VALUES, ERROR))
     solver = cl.CES(calibrator=Bowl(), draws=40, rounds=1, refinement=20, members=600)
