@@ -21,6 +21,11 @@ def report(event: str, **values: Any) -> None:
         listener(event, values)
 
 
+def is_heard() -> bool:
+    """Return whether anyone listens in this context."""
+    return bool(_LISTENERS.get())
+
+
 @contextmanager
 def listen(listener: Listener) -> Iterator[None]:
     """Call `listener(event, values)` for every report made inside the block."""

@@ -15,6 +15,7 @@ from jaxtyping import Array
 from closura.core import progress
 from closura.core.model import AbstractModel
 from closura.core.problem import AbstractSolver, Observations
+from closura.data.bar import bar
 from closura.data.cluster import spread_over
 from closura.data.runs import Scores, Task, Twin, run_task
 
@@ -81,7 +82,9 @@ def sweep(
     twins = _twins(observations, seeds, truth, climatology, key)
     _check_skip(skip, twins[0].observations)
     tasks = _tasks(model, solver, axes, twins, (initial, inputs, float(skip), key))
-    return _as_dataset(model, solver, axes, twins, _run(tasks, cluster), skip)
+    with bar("sweep", "assimilations"):
+        scores = _run(tasks, cluster)
+    return _as_dataset(model, solver, axes, twins, scores, skip)
 
 
 def _tasks(model, solver, axes, twins: tuple[Twin, ...], common: tuple) -> list[Task]:
