@@ -82,9 +82,7 @@ def sweep(
     twins = _twins(observations, seeds, truth, climatology, key)
     _check_skip(skip, twins[0].observations)
     tasks = _tasks(model, solver, axes, twins, (initial, inputs, float(skip), key))
-    with bar("sweep", "assimilations"):
-        scores = _run(tasks, cluster)
-    return _as_dataset(model, solver, axes, twins, scores, skip)
+    return _as_dataset(model, solver, axes, twins, _run(tasks, cluster), skip)
 
 
 def _tasks(model, solver, axes, twins: tuple[Twin, ...], common: tuple) -> list[Task]:
@@ -203,6 +201,7 @@ def _kind(leaf: Any) -> Any:
     return leaf.shape if isinstance(leaf, np.ndarray | jax.Array) else leaf
 
 
+@bar("sweep", "assimilations")
 def _run(tasks: list[Task], cluster: str | None) -> Scores:
     """Return the scores of all settings, (setting, seed), reporting as they come."""
     total, done = sum(task.size for task in tasks), 0
