@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Array
 
 from closura.core.closure import fold
-from closura.core.model import AbstractModel, Snapshot
+from closura.core.model import AbstractModel, AbstractWrapper, Snapshot
 from closura.core.parameters import parameter_of, with_parameters
 from closura.core.prior import AbstractMarginal, Normal
 from closura.core.variable import Variable
@@ -52,7 +52,7 @@ class Unknown(eqx.Module):
     walk: float
 
 
-class Augmented(AbstractModel):
+class Augmented(AbstractWrapper):
     """A model with unknown parameters among its fields. Made by `augment`; there is no other kind.
 
     A field holds the position of its parameter among standard normals; `value_of` turns it into
@@ -71,26 +71,6 @@ class Augmented(AbstractModel):
     def size_of_parameters(self) -> int:
         """How many numbers the unknown parameters are."""
         return sum(int(np.prod(one.shape)) for one in self.unknown)
-
-    @property
-    def time_units(self) -> str:
-        return self.model.time_units
-
-    @property
-    def coordinates(self) -> Mapping[str, Any]:
-        return self.model.coordinates
-
-    @property
-    def places(self) -> Mapping[str, Any]:
-        return self.model.places
-
-    @property
-    def periods(self) -> tuple[float, ...]:
-        return self.model.periods
-
-    @property
-    def sphere_radius(self) -> float:
-        return self.model.sphere_radius
 
     def __repr__(self) -> str:
         lines = [f"{self.model!r}"]

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from closura.core.closure import AbstractClosure, fold, terms
-from closura.core.model import AbstractModel, AbstractODE, Snapshot
+from closura.core.model import AbstractModel, AbstractODE, AbstractWrapper, Snapshot
 from closura.core.variable import Variable
 
 START = 2**31 - 1  # folded into the key of a run for what happens before step 0
@@ -42,7 +42,7 @@ class Held(NamedTuple):
     tendency: dict[str, Array]
 
 
-class Coupled(AbstractModel):
+class Coupled(AbstractWrapper):
     """A model plus the tendencies of its closures. Made by `couple`; there is no other kind."""
 
     model: AbstractModel
@@ -55,26 +55,6 @@ class Coupled(AbstractModel):
     @property
     def variables(self) -> tuple[Variable, ...]:
         return self.model.variables
-
-    @property
-    def time_units(self) -> str:
-        return self.model.time_units
-
-    @property
-    def coordinates(self) -> Mapping[str, Any]:
-        return self.model.coordinates
-
-    @property
-    def places(self) -> Mapping[str, Any]:
-        return self.model.places
-
-    @property
-    def periods(self) -> tuple[float, ...]:
-        return self.model.periods
-
-    @property
-    def sphere_radius(self) -> float:
-        return self.model.sphere_radius
 
     @property
     def random(self) -> bool:

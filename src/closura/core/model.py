@@ -92,6 +92,35 @@ class AbstractModel(eqx.Module):
         return state._replace(**{name: getattr(state, name) + d for name, d in increments.items()})
 
 
+class AbstractWrapper(AbstractModel):
+    """A model around another: time and geometry are those of the model inside.
+
+    To write one: hold the other as `model`, give `dt`, and write what differs.
+    """
+
+    model: eqx.AbstractVar[AbstractModel]
+
+    @property
+    def time_units(self) -> str:
+        return self.model.time_units
+
+    @property
+    def coordinates(self) -> Mapping[str, Any]:
+        return self.model.coordinates
+
+    @property
+    def places(self) -> Mapping[str, Any]:
+        return self.model.places
+
+    @property
+    def periods(self) -> tuple[float, ...]:
+        return self.model.periods
+
+    @property
+    def sphere_radius(self) -> float:
+        return self.model.sphere_radius
+
+
 class AbstractODE(AbstractModel):
     """A model that is an ordinary differential equation, dx/dt = f(x, inputs).
 

@@ -1,7 +1,6 @@
 """What an inference leaves on disk: measurements, trial cases, posteriors, as Datasets."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,12 +9,6 @@ from jaxtyping import Array, Float
 
 from closura.core.calibrate import Measurement
 from closura.core.prior import Prior
-
-
-def read_dataset(path: Path) -> xr.Dataset:
-    """Return a small netCDF file, read whole."""
-    with xr.open_dataset(path, engine="netcdf4") as found:
-        return found.load()
 
 
 def measurement_record(

@@ -23,6 +23,12 @@ CHECKED = ZstdCodec(checksum=True)  # a damaged chunk is an error, not other num
 MARK = "closura"  # attribute of every store: the version that wrote it
 
 
+def read_dataset(path: str | Path) -> xr.Dataset:
+    """Return a small netCDF file, read whole and closed again; its time stays a number."""
+    with xr.open_dataset(path, engine="netcdf4", decode_times=False) as found:
+        return found.load()
+
+
 @contextmanager
 def write_atomically(path: str | Path) -> Iterator[Path]:
     """Give a temporary path in the same folder; what is written there appears whole, or not at all.

@@ -52,12 +52,6 @@ def read_truth(path: str | Path) -> xr.Dataset:
     return held.assign_coords(time=(held["time"] - held["time"][0]).assign_attrs(run["time"].attrs))
 
 
-def read_series(path: str | Path) -> xr.Dataset:
-    """Return how a solver did, as it was written."""
-    with xr.open_dataset(path, engine="netcdf4", decode_times=False) as found:
-        return found.load()
-
-
 def run_twin(
     model: AbstractModel, solver: AbstractSolver, twin: Twin, *, keep_members: bool = False
 ) -> xr.Dataset:

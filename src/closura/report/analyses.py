@@ -10,7 +10,7 @@ import xarray as xr
 from closura.evaluation.scores import NO_CLOSURE
 from closura.report.material import Material
 from closura.report.numbers import Interval, written
-from closura.report.run_folder import RunFolder, unreadable
+from closura.report.run_folder import RunFolder, dataset_in
 
 DIVERGED = "diverged"
 NAN = float("nan")
@@ -87,17 +87,7 @@ def rows_of(run: RunFolder) -> list[list[str]]:
 def series_of(material: Material, entry: Entry) -> xr.Dataset | None:
     """Return how a solver did in time, on every twin; None where it is not there."""
     parts = (entry.solver,) if entry.model == NO_CLOSURE else (entry.model, entry.solver)
-    name = f"analyses/{'/'.join(parts)}.nc"
-    path = material.run.path / name
-    if not path.is_file():
-        material.run.missing.add(name)
-        return None
-    try:
-        with xr.open_dataset(path, engine="netcdf4", decode_times=False) as found:
-            return found.load()
-    except (OSError, ValueError) as problem:
-        material.run.missing[name] = unreadable(name, problem)
-        return None
+    return dataset_in(material.run.path, f"analyses/{'/'.join(parts)}.nc", material.run.missing)
 
 
 def all_series(material: Material) -> dict[Entry, xr.Dataset]:

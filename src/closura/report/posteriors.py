@@ -7,7 +7,7 @@ import xarray as xr
 
 from closura.evaluation.posteriors import PRIOR
 from closura.report.cast import COLOURS, Role
-from closura.report.run_folder import RunFolder, unreadable
+from closura.report.run_folder import RunFolder, dataset_in
 
 PRIOR_ROLE = Role(PRIOR, "baseline", "#9a9a9a")
 
@@ -52,19 +52,6 @@ def posteriors_of(run: RunFolder) -> Posteriors:
     """Read the posteriors in a run folder."""
     names = map(str, run.experiment.get("calibrators") or ())
     roles = [Role(name, "closure", COLOURS[i % len(COLOURS)]) for i, name in enumerate(names)]
-    read = {role: _dataset(run, f"{role.name}/posterior.nc") for role in roles}
+    read = {role: dataset_in(run.path, f"{role.name}/posterior.nc", run.missing) for role in roles}
     found = {role: dataset for role, dataset in read.items() if dataset is not None}
-    return Posteriors(found, run.scores, _dataset(run, "measured.nc"))
-
-
-def _dataset(run: RunFolder, name: str) -> xr.Dataset | None:
-    path = run.path / name
-    if not path.is_file():
-        run.missing.add(name)
-        return None
-    try:
-        with xr.open_dataset(path, engine="netcdf4") as found:
-            return found.load()
-    except (OSError, ValueError) as problem:
-        run.missing[name] = unreadable(name, problem)
-        return None
+    return Posteriors(found, run.scores, dataset_in(run.path, "measured.nc", run.missing))

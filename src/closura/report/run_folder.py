@@ -9,6 +9,8 @@ from typing import Any
 import xarray as xr
 import yaml
 
+from closura.data.store import read_dataset
+
 # Which stage writes a file, by kind of experiment: said where the file is not there.
 _LEARNING = {"offline.nc": "offline", "pairs.zarr": "pairs", "pairs_test.zarr": "pairs"}
 STAGE_OF = {
@@ -102,9 +104,9 @@ def read_run_folder(folder: str | Path) -> RunFolder:
     return RunFolder(
         path=path,
         experiment=experiment,
-        scores=_dataset(path, "scores.nc", missing),
-        offline=_dataset(path, "offline.nc", missing),
-        learning_curves=_dataset(path, "learning_curve.nc", _Missing()),
+        scores=dataset_in(path, "scores.nc", missing),
+        offline=dataset_in(path, "offline.nc", missing),
+        learning_curves=dataset_in(path, "learning_curve.nc", _Missing()),
         price=_json(path, "price.json", missing),
         checks=_json(path, "checks.json", missing),
         provenance=_json(path, "provenance.json", missing) or {},
@@ -115,13 +117,13 @@ def read_run_folder(folder: str | Path) -> RunFolder:
     )
 
 
-def _dataset(folder: Path, name: str, missing: "_Missing") -> xr.Dataset | None:
+def dataset_in(folder: Path, name: str, missing: "_Missing") -> xr.Dataset | None:
+    """Return a file of a run folder; None, with the reason in `missing`, if it cannot be used."""
     if not (folder / name).is_file():
         missing.add(name)
         return None
     try:
-        with xr.open_dataset(folder / name, engine="netcdf4", decode_times=False) as found:
-            return found.load()
+        return read_dataset(folder / name)
     except (OSError, ValueError) as problem:
         missing[name] = unreadable(name, problem)
         return None

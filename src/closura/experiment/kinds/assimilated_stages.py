@@ -15,10 +15,10 @@ from closura.data.diagnose import diagnose
 from closura.data.observations import observe
 from closura.data.pairs import save_pairs
 from closura.data.simulate import simulate
-from closura.data.store import open_run
+from closura.data.store import open_run, read_dataset
 from closura.evaluation.analyses import gather_twins, score_analyses
 from closura.evaluation.scores import NO_CLOSURE
-from closura.evaluation.twins import Twin, follow_twin, read_series, read_truth, run_twin
+from closura.evaluation.twins import Twin, follow_twin, read_truth, run_twin
 from closura.experiment.kinds.assimilated_settings import AssimilatedExperiment, Increments
 from closura.experiment.kinds.pairs import HELD_OUT, TRAINING, keep_closure
 from closura.experiment.loading import Experiment
@@ -137,7 +137,7 @@ def score(work: Work) -> None:
     """Write the scores of every solver with every closure and with none."""
     settings = _settings(work.experiment)
     twins = {
-        (name, model): read_series(work.folder / series_file(name, model))
+        (name, model): read_dataset(work.folder / series_file(name, model))
         for model in (NO_CLOSURE, *settings.learners)
         for name in settings.solvers
     }

@@ -16,8 +16,8 @@ from closura.data.inferences import (
     measurement_of,
     measurement_record,
     posterior_record,
-    read_dataset,
 )
+from closura.data.store import read_dataset
 from closura.evaluation.posteriors import PRIOR, score_posteriors
 from closura.experiment.kinds.inferred_settings import InferredExperiment
 from closura.experiment.work import Work, write_dataset
