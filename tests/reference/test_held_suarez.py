@@ -14,9 +14,9 @@ ADIABATIC = {"kf": 0.0, "ka": 0.0, "ks": 0.0, "orography": "jablonowski_williams
 def test_the_climate_has_the_shape_of_held_and_suarez():
     # Held and Suarez (1994), figs. 1-3: one westerly jet a hemisphere in the upper troposphere,
     # surface westerlies below and poleward of it, easterlies in the tropics, a tropopause that is
-    # high and cold at the equator. At T21 with 8 levels the jet stands at 33-36 degrees, nearer to
-    # the equator than in the paper's finer models. 27.7 and 27.3 m/s (south, north) are this model's
-    # own mean of 800 days; a published prototype on the same core gives 27-29 m/s.
+    # high and cold at the equator. At T21 with 8 levels the jet stands at 30 degrees, nearer to the
+    # equator than in the paper's finer models. 27.7 and 27.3 m/s (south, north) are this model's
+    # own mean of 800 days; an independent prototype on the same core gave 27-29 m/s.
     with jax.enable_x64(False):
         model = cl.PrimitiveEquations()
         run = cl.simulate(
@@ -55,5 +55,11 @@ def test_balanced_jets_stay_and_a_bump_grows_into_a_wave():
         lowest[bump] = run["surface_pressure"].min(("lat", "lon")).values[0] / 100
         change = run["u"].isel(member=0).mean("lon").values - np.asarray(first.u).mean(axis=-1)
         drift[bump] = np.sqrt((change**2).mean(axis=1) @ model.grid.weights)
-    assert drift[0.0].max() < DRIFT
-    assert (lowest[0.0] > 998).all()
+    # Alone the jets keep their zonal mean: 0.25 m/s at most were seen (0.06 with 15 levels).
+    assert drift[0.0].max() < 0.35 and (lowest[0.0] > 999).all()
+    # With the bump: little by day 4, then deepening ever faster, two deep lows by day 9. 947.4 hPa
+    # were seen with 15 levels; the paper's models come to the 940s (from memory of its figures).
+    assert lowest[1.0][3] > 997.5
+    deepening = -np.diff(lowest[1.0][3:])
+    assert (np.diff(deepening) > 0).all()
+    assert 940 < lowest[1.0][8] < 955
