@@ -57,9 +57,9 @@ def test_balanced_jets_stay_and_a_bump_grows_into_a_wave():
         drift[bump] = np.sqrt((change**2).mean(axis=1) @ model.grid.weights)
     # Alone the jets keep their zonal mean: 0.25 m/s at most were seen (0.06 with 15 levels).
     assert drift[0.0].max() < 0.35 and (lowest[0.0] > 999).all()
-    # With the bump: little by day 4, then deepening ever faster, two deep lows by day 9. 947.4 hPa
-    # were seen with 15 levels; the paper's models come to the 940s (from memory of its figures).
+    # With the bump: little by day 4, then deepening ever faster, deep lows by day 9. 942.1 hPa was
+    # seen, 947.4 with 15 levels; the paper's models come to the 940s (from memory of its figures).
     assert lowest[1.0][3] > 997.5
     deepening = -np.diff(lowest[1.0][3:])
     assert (np.diff(deepening) > 0).all()
-    assert 940 < lowest[1.0][8] < 955
+    assert 935 < lowest[1.0][8] < 955
