@@ -54,8 +54,8 @@ class ClimatologicalCorrection(AbstractLearner):
         bins = np.rint((hour - first) * hours / 24).astype(int) % hours
         if len(empty := np.setdiff1d(np.arange(hours), bins)):
             raise ValueError(
-                f"ClimatologicalCorrection: no sample is near hour {first + 24 / hours * empty[0]:g}, "
-                f"one of {hours} times of day; use fewer hours."
+                f"ClimatologicalCorrection: no sample is near hour "
+                f"{first + 24 / hours * empty[0]:g}, one of {hours} times of day; use fewer hours."
             )
         design = np.asarray(harmonics(jnp.asarray(day + hour / 24), terms))
         placed = np.zeros((len(design), hours, terms))
