@@ -1,9 +1,17 @@
-"""The box, where it stands and where it shall go."""
+"""Pairs that features are tried on; the box, where it stands and where it shall go."""
 
 import jax
 import pytest
 
 from box import Box
+from closura.core.learner import Pairs
+from made_atmosphere import made_pairs
+
+
+@pytest.fixture
+def pairs() -> Pairs:
+    """Pairs of the made-up atmosphere."""
+    return made_pairs()
 
 
 @pytest.fixture
