@@ -74,9 +74,9 @@ def explain_blow_up(
         changes = sorted(_changes(model, trace, before, inputs, key), key=lambda c: -c.size)
     if not changes:
         return f"{when}: {where}; it was finite only at its start."
-    described = {v.name: v.units for v in model.variables}
+    units = {v.name: "" if v.units == "1" else f" {v.units}" for v in model.variables}
     per = "time unit" if model.time_units == "1" else model.time_units
-    said = [f"{c.who} ({c.rate:.3g} {described[c.field]} per {per} in {c.field})" for c in changes]
+    said = [f"{c.who} ({c.rate:.3g}{units[c.field]} per {per} in {c.field})" for c in changes]
     others = f"; after it {', '.join(said[1:])}" if len(said) > 1 else ""
     return f"{when}: {where}; the largest tendency in the step before was that of {said[0]}{others}"
 
