@@ -1,6 +1,8 @@
 """Recorded pairs as the tables that predictors are fitted on, a bounded piece at a time."""
 
-from collections.abc import Iterator, Mapping
+import os
+from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -13,24 +15,12 @@ from closura.closures.features import AbstractFeatures
 from closura.closures.learned import Scaling
 from closura.core.learner import Pairs
 
-INSTANTS = 16384  # instants turned into a table at once: a few ten MB for the features we have
-
 
 class Table(NamedTuple):
-    """Features (sample, feature) and what should be predicted from them (sample, output)."""
+    """Features (sample, *place, feature) and what should be predicted (sample, *place, output)."""
 
     inputs: np.ndarray
     outputs: np.ndarray
-
-
-def bind(features: AbstractFeatures, pairs: Pairs) -> AbstractFeatures:
-    """Return the features with the names and shapes of the pairs filled in."""
-    return features.bind(pairs.inputs, pairs.targets)
-
-
-def instants(arrays: Mapping[str, Any], series: int, times: slice) -> dict[str, np.ndarray]:
-    """Return a stretch of one series of each array, in memory: (time, *field)."""
-    return {name: np.asarray(a[series, times]) for name, a in arrays.items()}
 
 
 def tables(features: AbstractFeatures, pairs: Pairs) -> Iterator[Table]:
@@ -40,21 +30,40 @@ def tables(features: AbstractFeatures, pairs: Pairs) -> Iterator[Table]:
         features: Bound features.
         pairs: May be larger than memory: a piece is read when its turn comes.
     """
-    for series in range(pairs.series):
-        for start in range(0, len(pairs.time), INSTANTS):
-            times = slice(start, start + INSTANTS)
-            inputs = instants(pairs.inputs, series, times)
-            targets = instants(pairs.targets, series, times)
-            table, wanted = _tabulate(features, inputs, targets)
-            yield Table(np.asarray(table), np.asarray(wanted))
+    for series, times in pairs.pieces():
+        table, wanted = _tabulate(features, *_piece(features, pairs, series, times))
+        yield Table(np.asarray(table), np.asarray(wanted))
+
+
+def samples_at_once(features: AbstractFeatures, pairs: Pairs) -> int:
+    """Return how many samples one instant of the pairs gives."""
+    piece = _piece(features, pairs, 0, slice(0, 1))
+    return eqx.filter_eval_shape(_tabulate, features, *piece)[0].shape[0]
+
+
+def check_rows(learner: str, features: AbstractFeatures, pairs: Pairs) -> None:
+    """Raise ValueError unless every sample of the features is one row of numbers."""
+    piece = _piece(features, pairs, 0, slice(0, 1))
+    shape = eqx.filter_eval_shape(_tabulate, features, *piece)[0].shape
+    if len(shape) != 2:
+        raise ValueError(
+            f"{learner} wants samples that are rows, and a sample of {type(features).__name__} has "
+            f"shape {shape[1:]}; use Column or ColumnNeighbourhood."
+        )
+
+
+def _piece(features: AbstractFeatures, pairs: Pairs, series: int, times: slice) -> tuple:
+    fields, given = pairs.instants(series, times)
+    read = {name: fields[name] for name, _ in features.read}
+    targets = {name: np.asarray(a[series, times]) for name, a in pairs.targets.items()}
+    return read, given, targets
 
 
 @eqx.filter_jit
-def _tabulate(features: AbstractFeatures, inputs: Any, targets: Any):
-    read = {name: jnp.asarray(inputs[name]) for name, _ in features.read}
-    rows = jax.vmap(features.inputs)(read)
+def _tabulate(features: AbstractFeatures, read: Any, given: Any, targets: Any):
+    rows = jax.vmap(features.inputs)(read, given)
     wanted = jax.vmap(features.collect)(targets)
-    return rows.reshape(-1, rows.shape[-1]), wanted.reshape(-1, wanted.shape[-1])
+    return rows.reshape(-1, *rows.shape[2:]), wanted.reshape(-1, *wanted.shape[2:])
 
 
 def measure_scaling(features: AbstractFeatures, pairs: Pairs) -> Scaling:
@@ -106,6 +115,43 @@ def standardised_tables(
         )
 
 
+def unscaled_inputs(scaling: Scaling) -> Scaling:
+    """Return the scaling with inputs left as they are: trees compare them with thresholds."""
+    return replace(
+        scaling, mean=jnp.zeros_like(scaling.mean), deviation=jnp.ones_like(scaling.deviation)
+    )
+
+
+def draw_samples(
+    features: AbstractFeatures, pairs: Pairs, scaling: Scaling, most: int | None, *, seed: int
+) -> Table:
+    """Return standardised samples in one table, drawn evenly from all pairs in their order.
+
+    Args:
+        features: Bound features, whose samples are rows.
+        pairs: May be larger than memory.
+        scaling: Centre and scale of each column.
+        most: How many are drawn at most; None takes all.
+        seed: Which.
+    """
+    count = len(pairs) * samples_at_once(features, pairs)
+    wanted = min(count, most or count)
+    draw = np.random.default_rng(seed)
+    rows = np.sort(draw.choice(count, wanted, replace=False, shuffle=False))
+    pieces, seen = [], 0
+    for table in standardised_tables(features, pairs, scaling):
+        first, last = np.searchsorted(rows, [seen, seen + len(table.inputs)])
+        here = rows[first:last] - seen
+        pieces.append(Table(*(column[here].astype(np.float32) for column in table)))
+        seen += len(table.inputs)
+    return Table(*(np.concatenate(column) for column in zip(*pieces, strict=True)))
+
+
+def threads() -> int:
+    """Return how many threads a library may use: `OMP_NUM_THREADS`, or as many as cores."""
+    return int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count() or 1)
+
+
 class _Moments:
     """Running count, mean, variance and range of the columns of many tables.
 
@@ -120,7 +166,7 @@ class _Moments:
 
     def add(self, table: np.ndarray) -> None:
         """Take in the rows of a table."""
-        table = table.astype(float)
+        table = table.astype(float).reshape(-1, table.shape[-1])
         count, mean = len(table), table.mean(axis=0)
         total, shift = self.count + count, mean - self.mean
         self.squares = (
@@ -141,10 +187,9 @@ def _check_finite(pairs: Pairs) -> None:
     for kind, arrays in (("input", pairs.inputs), ("target", pairs.targets)):
         for name, values in arrays.items():
             bad = 0
-            for series in range(pairs.series):
-                for start in range(0, len(pairs.time), INSTANTS):
-                    piece = np.asarray(values[series, start : start + INSTANTS])
-                    bad += int(piece.size - np.count_nonzero(np.isfinite(piece)))
+            for series, times in pairs.pieces():
+                piece = np.asarray(values[series, times])
+                bad += int(piece.size - np.count_nonzero(np.isfinite(piece)))
             if bad:
                 raise ValueError(
                     f"{kind} {name!r} of the pairs holds {bad} values that are not finite; "

@@ -17,10 +17,21 @@ REGISTRY: dict[str, dict[str, str]] = {
         "PolynomialClosure": "closura.closures.physical:PolynomialClosure",
         "AR1Noise": "closura.closures.stochastic:AR1Noise",
         "Zero": "closura.core.closure:Zero",
+        "Nudging": "closura.closures.nudging:Nudging",
+        "Tapered": "closura.closures.guards:Tapered",
+        "Damped": "closura.closures.guards:Damped",
+        "Limited": "closura.closures.guards:Limited",
+        "Fallback": "closura.closures.guards:Fallback",
+        "Conserving": "closura.closures.conserving:Conserving",
+        "HumidityLimited": "closura.closures.conserving:HumidityLimited",
+        "Guarded": "closura.closures.novelty:Guarded",
     },
     "features": {
         "Stencil": "closura.closures.features:Stencil",
         "Whole": "closura.closures.features:Whole",
+        "Column": "closura.closures.atmosphere:Column",
+        "ColumnNeighbourhood": "closura.closures.atmosphere:ColumnNeighbourhood",
+        "LatLonImage": "closura.closures.atmosphere:LatLonImage",
     },
     "learners": {
         "Linear": "closura.learners.linear:Linear",
@@ -31,6 +42,8 @@ REGISTRY: dict[str, dict[str, str]] = {
         "White": "closura.learners.noise:White",
         "WithNoise": "closura.learners.noise:WithNoise",
         "Online": "closura.learners.online:Online",
+        "BoostedTrees": "closura.learners.boosted:BoostedTrees",
+        "ClimatologicalCorrection": "closura.learners.climatology:ClimatologicalCorrection",
     },
     "solvers": {
         "Climatology": "closura.solvers.baselines:Climatology",
@@ -72,6 +85,17 @@ REGISTRY: dict[str, dict[str, str]] = {
     "simulators": {
         "TimeMeans": "closura.core.time_means:TimeMeans",
     },
+    "tapers": {
+        "Between": "closura.closures.tapers:Between",
+        "BoundaryLayer": "closura.closures.tapers:BoundaryLayer",
+        "Exponential": "closura.closures.tapers:Exponential",
+        "Sponge": "closura.closures.tapers:Sponge",
+    },
+    "novelties": {
+        "Mahalanobis": "closura.closures.novelty:Mahalanobis",
+        "MinMax": "closura.closures.novelty:MinMax",
+        "OneClassSVM": "closura.learners.novelty:OneClassSVM",
+    },
 }
 
 # What a class must derive from to stand under a kind.
@@ -85,4 +109,6 @@ CONTRACTS = {
     "priors": "closura.core.prior:AbstractMarginal",
     "calibrators": "closura.core.calibrate:AbstractCalibrator",
     "simulators": "closura.core.calibrate:AbstractSimulator",
+    "tapers": "closura.closures.tapers:AbstractTaper",
+    "novelties": "closura.closures.novelty:AbstractNovelty",
 }
