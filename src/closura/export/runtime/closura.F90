@@ -681,19 +681,19 @@ contains
     integer(int64), intent(in) :: count
     real(real32), intent(inout) :: values(count)
     integer(int64) :: have, first, last, place
-    logical :: fine
+    integer(int32) :: largest
 
     have = 0
-    fine = .true.
+    largest = 0
     do while (have < count .and. .not. reader%failed)
       call take_piece(reader, count - have, first, last)
       do place = first, last
         values(have + place - first + 1) = transfer(reader%buffer(place), 1.0_real32)
-        fine = fine .and. ibclr(reader%buffer(place), 31) < not_finite
+        largest = max(largest, ibclr(reader%buffer(place), 31))
       end do
       have = have + last - first + 1
     end do
-    if (.not. fine) reader%failed = .true.
+    if (largest >= not_finite) reader%failed = .true.
   end subroutine fill_short_reals
 
   subroutine take_reals(reader, count, values, problem)
