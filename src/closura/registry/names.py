@@ -6,6 +6,7 @@ REGISTRY: dict[str, dict[str, str]] = {
         "Lorenz96": "closura.models.lorenz96:Lorenz96",
         "Lorenz96TwoScale": "closura.models.lorenz96:Lorenz96TwoScale",
         "PrimitiveEquations": "closura.models.primitive_equations:PrimitiveEquations",
+        "ShallowWater": "closura.models.shallow_water:ShallowWater",
     },
     "steppers": {
         "Euler": "closura.core.steppers:Euler",
@@ -33,6 +34,7 @@ REGISTRY: dict[str, dict[str, str]] = {
         "ColumnNeighbourhood": "closura.closures.atmosphere:ColumnNeighbourhood",
         "LatLonImage": "closura.closures.atmosphere:LatLonImage",
         "SphereMesh": "closura.closures.mesh:SphereMesh",
+        "Patch": "closura.closures.patch:Patch",
     },
     "learners": {
         "Linear": "closura.learners.linear:Linear",
