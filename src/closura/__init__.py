@@ -38,6 +38,7 @@ _HOME = {
     "core.steppers": ("AB3", "AbstractStepper", "Euler", "RK2", "RK4", "as_stepper"),
     "models.lorenz63": ("Lorenz63",),
     "models.lorenz96": ("Lorenz96", "Lorenz96TwoScale"),
+    "models.primitive_equations": ("PrimitiveEquations",),
     "closures.features": ("AbstractFeatures", "Stencil", "Whole"),
     "closures.learned": ("LearnedClosure",),
     "closures.physical": ("PolynomialClosure",),
