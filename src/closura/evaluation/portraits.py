@@ -17,8 +17,9 @@ def portrait(run: xr.Dataset) -> xr.Dataset:
     - ``jet_strength``, ``jet_latitude`` (hemisphere)
     - ``eddy_energy`` (level, lat) and ``eddy_energy_mean``: of the departures from the time mean
     - ``spectrum`` (wave_number): kinetic energy of u and v, or variance of the first field
-    - ``profile`` (field, point): time mean of fields on a ring alone
-    - ``added_mean``, ``added_rms`` (field, level): what the closure added; without levels, of all
+    - ``course`` (field, block): global mean of each block, which shows a drift
+    - ``profile`` (line, point): time mean of fields on a ring alone
+    - ``added_mean``, ``added_rms`` (added, level): what the closure added; without levels, of all
 
     What needs a dimension or a field that the run does not have is left out.
     """
@@ -29,7 +30,7 @@ def portrait(run: xr.Dataset) -> xr.Dataset:
     fields = {name: mean for name, mean in means.items() if not name.endswith(ADDED)}
     added = {name: mean for name, mean in means.items() if name.endswith(ADDED)}
     found = xr.Dataset()
-    found = found.merge(_sections(fields)).merge(_profiles(fields))
+    found = found.merge(_sections(fields)).merge(_profiles(fields)).merge(_course(run, fields))
     if "u" in fields and {"lat", "lon"} <= set(fields["u"].dims):
         found = found.merge(jets(fields["u"].mean("lon")))
     found = found.merge(_eddies(run, fields)).merge(_spectra(run, fields))
@@ -57,6 +58,18 @@ def _profiles(fields: dict[str, xr.DataArray]) -> xr.Dataset:
     names = xr.DataArray(list(flat), dims="line", name="line")
     rows = [xr.DataArray(a.values, dims="point") for a in flat.values()]
     return xr.Dataset({"profile": xr.concat(rows, names)})
+
+
+def _course(run: xr.Dataset, fields: dict[str, xr.DataArray]) -> xr.Dataset:
+    rows = []
+    for name, mean in fields.items():
+        blocks = run[MEAN + name]
+        dims = [dim for dim in blocks.dims if dim != "block"]
+        rows.append(blocks.weighted(cell_weights(mean)).mean(dims).drop_attrs())
+    if not rows:
+        return xr.Dataset()
+    names = xr.DataArray(list(fields), dims="of", name="of")
+    return xr.Dataset({"course": xr.concat(rows, names)})
 
 
 def _eddies(run: xr.Dataset, fields: dict[str, xr.DataArray]) -> xr.Dataset:
