@@ -20,7 +20,7 @@ from closura.evaluation.running_means import ADDED, GLOBAL, MEAN
 from closura.evaluation.scores import FLOOR, NO_CLOSURE
 from closura.metrics.circulation import cell_weights, ring_of
 
-WIND, COMPONENTS = "wind", ("u", "v")
+WIND, COMPONENTS, TEMPERATURE = "wind", ("u", "v"), "temperature"
 TIME_MEAN, ZONAL = "mean_error", "zonal_error"
 BOUNDED = (TIME_MEAN, ZONAL, "mean_gain", "zonal_gain")
 NOTHING = Estimate(float("nan"), float("nan"), float("nan"))
@@ -84,25 +84,32 @@ def score_free_runs(
     names = scored_variables(truth)
     columns = [_column(name, runs, truth, other, resampling) for name in names]
     variables = xr.DataArray(names, dims="variable", name="variable")
-    found = xr.concat(columns, variables, coords="minimal")
+    found = xr.concat(
+        columns, variables, coords="different", compat="equals", join="exact", data_vars="all"
+    )
     alive = {name: run for name, run in everyone.items() if not run.attrs.get(BLOW_UP)}
     rows = [portrait(run) for run in alive.values()]
     models = xr.DataArray(list(alive), dims="model", name="model")
-    drawn = xr.concat(rows, models, coords="minimal", combine_attrs="drop_conflicts")
-    found = found.merge(drawn.reindex(model=found["model"]), combine_attrs="drop")
+    drawn = xr.concat(
+        rows, models, data_vars="all", coords="minimal", compat="override", join="outer",
+        combine_attrs="drop_conflicts",
+    )  # fmt: skip
     of_truth = portrait(truth)
-    found = found.merge(of_truth.rename({n: f"truth_{n}" for n in of_truth.data_vars}))
+    of_truth = of_truth.rename({n: f"truth_{n}" for n in of_truth.data_vars})
+    parts = [found, drawn.reindex(model=found["model"]), of_truth]
+    found = xr.merge(parts, compat="override", join="outer", combine_attrs="drop")
     return _with_survival(found, everyone, resampling)
 
 
 def scored_variables(truth: xr.Dataset) -> list[str]:
-    """Return what is scored: the wind first, where there is one, then each field by itself."""
+    """Return what is scored: the wind and temperature first, then each field by itself."""
     names = [
         str(name).removeprefix(MEAN) for name in truth.data_vars
         if str(name).startswith(MEAN) and not str(name).endswith(ADDED)
     ]  # fmt: skip
-    both = all(name in names for name in COMPONENTS)
-    return [WIND, *names] if both else names
+    first = [WIND] if all(name in names for name in COMPONENTS) else []
+    first += [TEMPERATURE] if TEMPERATURE in names else []
+    return [*first, *(name for name in names if name not in first)]
 
 
 def fields_of(variable: str) -> tuple[str, ...]:

@@ -82,7 +82,7 @@ def free_run(
             observe=Watch(),
         )  # fmt: skip
         times = lengths.every * np.arange(first + 1, first + instants + 1)
-        piece = to_dataset(model, kept, time=times)
+        piece = _as_dataset(model, kept, times)
         told = what_blew_up(piece, before)
         if told:
             survived = _first_bad(piece)
@@ -105,6 +105,17 @@ class Watch(eqx.Module):
                     key = name + ADDED
                     shown[key] = shown[key] + values if key in shown else values
         return shown
+
+
+def _as_dataset(model: AbstractModel, kept: Mapping[str, Any], times: np.ndarray) -> xr.Dataset:
+    """Return a stretch of a run, variables in the model's order, then what was added to them."""
+    names = [variable.name for variable in model.variables]
+    fields = to_dataset(model, {name: kept[name] for name in names}, time=times)
+    added = {
+        name + ADDED: (fields[name].dims, np.asarray(kept[name + ADDED]))
+        for name in names if name + ADDED in kept
+    }  # fmt: skip
+    return fields.assign(added)
 
 
 def what_blew_up(piece: xr.Dataset, before: xr.Dataset | None = None) -> str:
@@ -174,7 +185,3 @@ def _bytes_of(model: AbstractModel) -> int:
     fields = eqx.filter_eval_shape(model.fields, state)
     return 2 * sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(fields))
 
-
-def survivors(runs: Mapping[str, xr.Dataset]) -> dict[str, xr.Dataset]:
-    """Return the runs that reached their end."""
-    return {name: run for name, run in runs.items() if not run.attrs.get(BLOW_UP)}

@@ -29,12 +29,13 @@ def portrait(run: xr.Dataset) -> xr.Dataset:
     means = {name: run[MEAN + name].mean("block") for name in names}
     fields = {name: mean for name, mean in means.items() if not name.endswith(ADDED)}
     added = {name: mean for name, mean in means.items() if name.endswith(ADDED)}
-    found = xr.Dataset()
-    found = found.merge(_sections(fields)).merge(_profiles(fields)).merge(_course(run, fields))
+    parts = [
+        _sections(fields), _profiles(fields), _course(run, fields), _eddies(run, fields),
+        _spectra(run, fields), _added(run, added),
+    ]  # fmt: skip
     if "u" in fields and {"lat", "lon"} <= set(fields["u"].dims):
-        found = found.merge(jets(fields["u"].mean("lon")))
-    found = found.merge(_eddies(run, fields)).merge(_spectra(run, fields))
-    return found.merge(_added(run, added))
+        parts.append(jets(fields["u"].mean("lon")))
+    return xr.merge(parts, compat="override", join="exact", combine_attrs="drop")
 
 
 def _sections(fields: dict[str, xr.DataArray]) -> xr.Dataset:
@@ -69,7 +70,8 @@ def _course(run: xr.Dataset, fields: dict[str, xr.DataArray]) -> xr.Dataset:
     if not rows:
         return xr.Dataset()
     names = xr.DataArray(list(fields), dims="of", name="of")
-    return xr.Dataset({"course": xr.concat(rows, names)})
+    course = xr.concat(rows, names)
+    return xr.Dataset({"course": course.assign_coords(block=1 + np.arange(course.sizes["block"]))})
 
 
 def _eddies(run: xr.Dataset, fields: dict[str, xr.DataArray]) -> xr.Dataset:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 SECTIONS = ("name", "kind", "description", "seed", "precision", "truth", "reference", "coarse",
             "nudging", "data", "learners", "iterate", "guards", "coupling", "evaluate", "seeds",
             "expect", "report")  # fmt: skip
+LENGTHS = ("spinup", "duration", "discard", "every", "record", "block", "lead")
 _BOUNDED = ("mean_error", "zonal_error", "mean_gain", "zonal_gain", "forecast_rmse")
 SCORES = (
     *(name + end for name in _BOUNDED for end in ("", "_lower", "_upper")),
@@ -96,11 +97,11 @@ def _settle(experiment: "Experiment") -> Skeleton:
 
 def _in_time_units(section: Any, name: str, units: str) -> Any:
     """Return a section with every length as a number."""
-    found = {}
-    for key, field in type(section).model_fields.items():
-        value = getattr(section, key)
-        if value is not None and "str" in str(field.annotation) and "Length" not in key:
-            found[key] = duration(value, name=f"{name}.{key}", time_units=units)
+    found = {
+        key: duration(value, name=f"{name}.{key}", time_units=units)
+        for key in LENGTHS
+        if (value := getattr(section, key, None)) is not None
+    }
     return section.model_copy(update=found)
 
 
