@@ -1,10 +1,11 @@
 """The forcing of Held and Suarez: friction near the ground, relaxation toward an equilibrium."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from closura.core.durations import duration
 from closura.grids.sphere import KAPPA
 
 Number = float | Array
@@ -71,3 +72,31 @@ class HeldSuarez(NamedTuple):
         near = self.boundary_layer(sigma) * (1 - sine**2) ** 2
         rate = self.ka + (self.ks - self.ka) * near
         return -rate * (temperature - self.equilibrium(pressure, sine))
+
+
+def as_rate(value: Any, name: str) -> Number:
+    """Return a rate [s-1]; ``"1 / 4 days"`` and ``"0.25 / day"`` are 2.89e-06.
+
+    Args:
+        value: Number or array [s-1], or text: a number, a stroke and a length of time.
+        name: What the rate is of; begins the complaint.
+
+    Raises:
+        ValueError: It is neither, or negative.
+    """
+    if isinstance(value, str):
+        given = value
+        above, stroke, below = value.partition("/")
+        below = below.strip() if below.strip()[:1].isdigit() else f"1 {below.strip()}"
+        try:
+            value = float(above) / duration(below, name=name) if stroke else float("nan")
+        except (ValueError, ZeroDivisionError):
+            value = float("nan")
+        if not value >= 0:
+            raise ValueError(
+                f"{name} is {given!r}, no rate; write a number [s-1], or a number and a length of "
+                "time, e.g. '1 / 4 days' or '0.25 / day'."
+            )
+    if isinstance(value, int | float) and not 0 <= value < float("inf"):
+        raise ValueError(f"{name} is {value} s-1; a rate is 0 or positive, and finite.")
+    return value

@@ -6,9 +6,10 @@ harmonics. None of that leaves this file, but for the State itself, which nobody
 """
 
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from dinosaur import (
@@ -72,6 +73,17 @@ class SpectralState(NamedTuple):
     tracers: dict[str, Float[Array, "level m l"]]
 
 
+def _named(made: Any) -> Levels:
+    a = [100 * float(number) for number in made.a_boundaries]  # its a is in hPa
+    return Levels(tuple(a), tuple(float(number) for number in made.b_boundaries))
+
+
+NAMED_LEVELS = {
+    "ECMWF137": lambda: _named(hybrid_coordinates.HybridCoordinates.ECMWF137()),
+    "UFS127": lambda: _named(hybrid_coordinates.HybridCoordinates.UFS127()),
+}
+
+
 @lru_cache(maxsize=32)
 def _coordinates(resolution: str, levels: Levels) -> coordinate_systems.CoordinateSystem:
     largest, latitudes = TRUNCATIONS[resolution]
@@ -93,16 +105,19 @@ class SpectralCore(NamedTuple):
     Attributes:
         resolution: Name of the truncation, one of `TRUNCATIONS`.
         levels: Where pressure is kept.
+        tracers: Names of what the wind carries.
     """
 
     resolution: str
     levels: Levels
+    tracers: tuple[str, ...] = ()
 
     @property
     def coords(self) -> Any:
         """Grid, spherical harmonics and levels."""
         return _coordinates(self.resolution, self.levels)
 
+    @partial(jax.jit, static_argnums=0)
     def fields(self, state: SpectralState) -> dict[str, Array]:
         """Return u, v, temperature, surface_pressure and tracers on the grid, in SI."""
         grid = self.coords.horizontal
@@ -117,27 +132,26 @@ class SpectralCore(NamedTuple):
         found |= {name: grid.to_nodal(modal) for name, modal in state.tracers.items()}
         return {name: _turned(values) for name, values in found.items()}
 
+    @partial(jax.jit, static_argnums=0)
     def state(self, fields: Mapping[str, Array]) -> SpectralState:
         """Return the state that is nearest to fields on the grid, in SI."""
-        grid = self.coords.horizontal
         vorticity, divergence = self._wind(fields["u"], fields["v"])
         pressure = jnp.log(_turned(fields["surface_pressure"]) / PASCAL)[None]
-        known = ("u", "v", "temperature", "surface_pressure")
         return SpectralState(
             vorticity,
             divergence,
             self._modal(_turned(fields["temperature"]) - REFERENCE_TEMPERATURE),
-            grid.clip_wavenumbers(grid.to_modal(pressure)),
-            {n: self._modal(_turned(x)) for n, x in fields.items() if n not in known},
+            self._modal(pressure),
+            {name: self._modal(_turned(fields[name])) for name in self.tracers},
         )
 
+    @partial(jax.jit, static_argnums=0)
     def add(self, state: SpectralState, increments: Mapping[str, Array]) -> SpectralState:
         """Return the state with increments of fields on the grid, in SI, added."""
         if "u" in increments or "v" in increments:
-            u, v = increments.get("u"), increments.get("v")
-            u = jnp.zeros_like(v) if u is None else u
-            v = jnp.zeros_like(u) if v is None else v
-            vorticity, divergence = self._wind(u, v)
+            still = jnp.zeros_like(increments["u" if "u" in increments else "v"])
+            wind = increments.get("u", still), increments.get("v", still)
+            vorticity, divergence = self._wind(*wind)
             state = state._replace(
                 vorticity=state.vorticity + vorticity, divergence=state.divergence + divergence
             )
@@ -193,13 +207,14 @@ class _Forced(time_integration.ImplicitExplicitODE):
 
     def __init__(self, core: SpectralCore, orography: Array, forcing: HeldSuarez):
         self.coords, self.levels, self.forcing = core.coords, core.levels, forcing
-        reference = np.full(core.levels.count, REFERENCE_TEMPERATURE)
+        reference = np.full(core.levels.layers, REFERENCE_TEMPERATURE)
         made = (
             primitive_equations.PrimitiveEquationsSigma
             if core.levels.are_sigma
             else primitive_equations.PrimitiveEquationsHybrid
         )
-        self.dynamics = made(reference, orography, self.coords, SPECS)
+        humid = "specific_humidity" if "specific_humidity" in core.tracers else None
+        self.dynamics = made(reference, orography, self.coords, SPECS, humidity_key=humid)
 
     def explicit_terms(self, state: Any) -> Any:
         return self.dynamics.explicit_terms(state) + self._forcing(state)
@@ -220,7 +235,7 @@ class _Forced(time_integration.ImplicitExplicitODE):
         sigma = pressure / surface
         if self.levels.are_sigma:
             sigma = jnp.asarray(self.levels.centres, temperature.dtype)[:, None, None]
-        rate = self.forcing.friction(sigma) * SECOND
+        rate = jnp.asarray(self.forcing.friction(sigma) * SECOND, temperature.dtype)
         heating = self.forcing.heating(temperature, pressure, sigma, sine) * SECOND
         if self.levels.are_sigma:
             vorticity, divergence = -rate * state.vorticity, -rate * state.divergence
