@@ -45,6 +45,8 @@ _HOME = {
     "closures.learned": ("LearnedClosure",),
     "closures.physical": ("PolynomialClosure",),
     "closures.stochastic": ("AR1Noise",),
+    "closures.nudging": ("Nudging",),
+    "closures.tapers": ("AbstractTaper", "Between", "BoundaryLayer", "Exponential", "Sponge"),
     "learners.linear": ("Linear", "Polynomial"),
     "learners.network": ("Network",),
     "learners.forest": ("Forest",),

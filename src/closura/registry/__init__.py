@@ -22,6 +22,7 @@ __all__ = [
 # Arguments that a fit, or a solver's preparation, fills in: nobody writes them into an experiment.
 FILLED_BY_FIT = {
     "read", "written", "origin", "lower", "upper", "exponents", "climate", "local",
+    "interval", "profile", "cosine",
 }  # fmt: skip
 
 Resolve = Callable[[str, frozenset[str]], Any]
@@ -139,6 +140,8 @@ def _convert(
         found = _named(value, wanted, text_allowed, within, resolve)
         if found is not None:
             return found
+    if isinstance(value, list) and any(isinstance(i, Mapping) and "type" in i for i in value):
+        return tuple(_convert(item, annotation, key, owner, path, resolve) for item in value)
     value = plain(value)
     if Any in options or inspect.Parameter.empty in options:
         return value
