@@ -88,3 +88,15 @@ def state(box, key):
 def reference(box):
     """Where it shall go."""
     return box.initial_state(jax.random.key(11))
+"""Pairs that features are tried on."""
+
+import pytest
+
+from closura.core.learner import Pairs
+from made_atmosphere import made_pairs
+
+
+@pytest.fixture
+def pairs() -> Pairs:
+    """Pairs of the made-up atmosphere."""
+    return made_pairs()

@@ -23,6 +23,7 @@ __all__ = [
 FILLED_BY_FIT = {
     "read", "written", "origin", "lower", "upper", "exponents", "climate", "local",
     "interval", "profile", "cosine",
+    "layout",
 }  # fmt: skip
 
 Resolve = Callable[[str, frozenset[str]], Any]
