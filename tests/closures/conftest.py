@@ -9,6 +9,8 @@ import pytest
 from jaxtyping import Array, Float
 
 import closura as cl
+from closura.core.learner import Pairs
+from made_atmosphere import made_pairs
 
 SIGMA = np.array([0.05, 0.3, 0.6, 0.85, 0.95])
 INTERFACES = np.array([0.0, 0.1, 0.5, 0.7, 0.92, 1.0])
@@ -88,12 +90,6 @@ def state(box, key):
 def reference(box):
     """Where it shall go."""
     return box.initial_state(jax.random.key(11))
-"""Pairs that features are tried on."""
-
-import pytest
-
-from closura.core.learner import Pairs
-from made_atmosphere import made_pairs
 
 
 @pytest.fixture
