@@ -8,6 +8,7 @@ from closura.evaluation.gain import RULE
 from closura.evaluation.scores import FLOOR, NO_CLOSURE
 from closura.experiment.kind import Document, Kind
 from closura.experiment.kinds import nudged_stages as stages
+from closura.experiment.kinds.nudged_inputs import reference_files
 from closura.experiment.kinds.nudged_settings import NudgedExperiment
 from closura.experiment.kinds.pairs import (
     HELD_OUT,
@@ -19,7 +20,7 @@ from closura.experiment.kinds.pairs import (
     score_on_pairs,
 )
 from closura.experiment.specification import Skeleton
-from closura.experiment.steps import Step, check_multiple, some
+from closura.experiment.steps import Step, check_multiple, hash_of, some
 from closura.experiment.vocabulary import OFFLINE_FILE, Vocabulary
 from closura.experiment.work import Work
 from closura.registry import nearest
@@ -127,7 +128,8 @@ def _steps(work: Work) -> list[Step]:
 def _simulations(work: Work) -> list[Step]:
     said = work.experiment.resolved()
     data, evaluate = said["data"], said["evaluate"]
-    base = some(said, "truth", "reference", "seed", "precision")
+    hashes = [f"{path.name} {hash_of(path)}" for path in reference_files(work.experiment)]
+    base = some(said, "truth", "reference", "seed", "precision") | {"files": hashes}
     train = base | some(data, "spinup", "duration", "every")
     long = base | some(data, "spinup") | some(evaluate, "duration", "discard", "every", "block")
     nudged = train | some(said, "coarse", "nudging") | some(data, "record")

@@ -5,9 +5,14 @@ from contextlib import contextmanager
 from typing import Any, cast
 
 from closura.core.closure import AbstractClosure
-from closura.core.inputs import Calendar, Inputs
+from closura.core.inputs import Calendar, Inputs, Steady
+from closura.core.series import Series
+from closura.data.atmosphere import analysis_state, reference_fields
+from closura.data.border import to_dataset
+from closura.data.files import find_files
 from closura.data.store import open_run
 from closura.evaluation.protocol import interval_of, whole
+from closura.evaluation.running_means import MEAN
 from closura.experiment.kinds.nudged_settings import NudgedExperiment
 from closura.experiment.loading import Experiment
 from closura.experiment.work import Work
@@ -52,15 +57,45 @@ def reference_run(work: Work) -> Iterator[Any]:
 
 def nudging_inputs(work: Work, truth: Any) -> Inputs:
     """Return what the nudged run reads: the truth between its saved states, and the date."""
-    from closura.core.series import Series
-
-    model = work.experiment.model("coarse")
+    model, given = work.experiment.model("coarse"), date(work)
+    parts = {} if given is None else given.parts
+    if truth is None:
+        return Inputs(reference=Steady(_reference(work)), **parts)
     names = [variable.name for variable in model.variables if variable.name in truth]
     values = {name: truth[name].isel(member=0).values for name in names}
     series = Series(values, every=whole(interval_of(truth), model.dt))
-    given = date(work)
-    parts = {} if given is None else given.parts
     return Inputs(reference=series, **parts)
+
+
+def reference_climate(work: Work) -> Any:
+    """Return the reference file as statistics, of one block that has no sampling error."""
+    fields = {name: values[None] for name, values in _reference(work).items()}
+    made = to_dataset(work.experiment.model("coarse"), fields, time=[0.0])
+    return made.rename({name: MEAN + name for name in fields}).rename(time="block")
+
+
+def first_state(work: Work) -> Any:
+    """Return the state that the runs of an experiment with a reference file start from."""
+    said, model = _settings(work).reference, work.experiment.model("coarse")
+    assert said is not None
+    if said.start is None:
+        return model.initial_state(work.key("start"))
+    return analysis_state(model, said.start, names=said.start_variables)
+
+
+def reference_files(experiment: Experiment) -> list[Any]:
+    """Return the paths of the files that an experiment reads."""
+    said = cast(NudgedExperiment, experiment.settings).reference
+    names = [] if said is None else [said.file, *([said.start] if said.start else [])]
+    return [path for name in names for path in find_files(name)]
+
+
+def _reference(work: Work) -> dict[str, Any]:
+    """Return the fields of the reference file on the model's grid, by name."""
+    said, model = _settings(work).reference, work.experiment.model("coarse")
+    assert said is not None
+    fields = reference_fields(model, said.file, names=said.variables)
+    return dict(fields._asdict())
 
 
 def _settings(work: Work) -> NudgedExperiment:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import jax
+import numpy as np
 
 from closura.core.couple import couple
 from closura.core.progress import listen, report
@@ -21,9 +22,11 @@ from closura.evaluation.running_means import statistics_of
 from closura.evaluation.scores import FLOOR, NO_CLOSURE
 from closura.experiment.kinds.nudged_inputs import (
     date,
+    first_state,
     guarded,
     nudging_closure,
     nudging_inputs,
+    reference_climate,
     reference_run,
 )
 from closura.experiment.kinds.nudged_settings import FreeRuns, NudgedExperiment
@@ -119,7 +122,7 @@ def run_free(work: Work, name: str, seed: int) -> None:
     settings = _settings(work).evaluate
     model = _model_of(work, name, seed)
     truth = _truth_to_start_from(work)
-    state = _state_at_start(work, truth)
+    state = _first_state(work, truth)
     found = free_run(
         model, state, _lengths(work), key=work.key("online"), inputs=date(work), name=name
     )
@@ -226,20 +229,14 @@ def _pairs_of(work: Work, run: Any) -> Any:
 
 
 def _first_state(work: Work, truth: Any) -> Any:
-    """Return the state that a nudged run starts from: that of the truth at its first instant."""
+    """Return the state that a run starts from: that of the truth at its first instant, or a file's.
+
+    Runs are started at the same state whatever their closure.
+    """
     if truth is None:
-        return _state_of_file(work)
-    states = states_at(work.experiment.model("coarse"), truth, Starts(*([[0]] * 2)))
+        return first_state(work)
+    states = states_at(work.experiment.model("coarse"), truth, Starts(np.array([0]), np.array([0])))
     return jax.tree.map(lambda leaf: leaf[..., 0], states)
-
-
-def _state_at_start(work: Work, truth: Any) -> Any:
-    return _first_state(work, truth)
-
-
-def _state_of_file(work: Work) -> Any:
-    model = work.experiment.model("coarse")
-    return model.initial_state(work.key("start"))
 
 
 def _truth_to_start_from(work: Work) -> Any:
@@ -248,6 +245,8 @@ def _truth_to_start_from(work: Work) -> Any:
 
 def _truths(work: Work) -> tuple[Any, Any]:
     """Return statistics of the truth, and of an independent one where there is one."""
+    if _settings(work).truth is None:
+        return reference_climate(work), None
     lengths = _lengths(work)
     with open_run(work.folder / "test.zarr") as run:
         truth = statistics_of(
