@@ -17,7 +17,6 @@ from closura.experiment.kinds.pairs import (
     closure_files,
     first_fits,
     fit_name,
-    score_on_pairs,
 )
 from closura.experiment.specification import Skeleton
 from closura.experiment.steps import Step, check_multiple, hash_of, some
@@ -189,7 +188,7 @@ def _scores(work: Work, learning: list[Step]) -> list[Step]:
     level = {"seed": said["seed"], "learners": list(said["learners"])}
     return [
         Step("offline", "offline", level | some(said["evaluate"], "samples", "level"),
-             ("pairs/nudging", *first), ("offline.nc",), partial(score_on_pairs, work)),
+             ("pairs/nudging", *first), ("offline.nc",), partial(stages.score_offline, work)),
         *steps,
         Step("online/scores", "online", run | part, needs, ("scores.nc",),
              partial(stages.score, work)),

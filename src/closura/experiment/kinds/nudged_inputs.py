@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, cast
 
+import jax.numpy as jnp
+
 from closura.core.closure import AbstractClosure
 from closura.core.inputs import Calendar, Inputs, Steady
 from closura.core.series import Series
@@ -62,7 +64,7 @@ def nudging_inputs(work: Work, truth: Any) -> Inputs:
     if truth is None:
         return Inputs(reference=Steady(_reference(work)), **parts)
     names = [variable.name for variable in model.variables if variable.name in truth]
-    values = {name: truth[name].isel(member=0).values for name in names}
+    values = {name: jnp.asarray(truth[name].isel(member=0).values) for name in names}
     series = Series(values, every=whole(interval_of(truth), model.dt))
     return Inputs(reference=series, **parts)
 

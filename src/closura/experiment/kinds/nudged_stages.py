@@ -15,6 +15,7 @@ from closura.data.pairs import save_pairs
 from closura.data.simulate import simulate
 from closura.data.store import open_run, read_dataset, write_json
 from closura.evaluation.atmosphere import Resampling, score_free_runs, scored_variables
+from closura.evaluation.by_level import score_by_level
 from closura.evaluation.free_runs import Lengths, free_run
 from closura.evaluation.leads import forecast_errors, score_leads, spaced_starts
 from closura.evaluation.protocol import Starts, interval_of, states_at, whole
@@ -115,6 +116,17 @@ def learn_again(work: Work, name: str, seed: int) -> None:
             closure = work.learner(name, seed).fit(pairs, key=jax.random.fold_in(key, number))
         learned.append(closure)
     keep_closure(work, name, seed, functools.reduce(operator.add, learned), history)
+
+
+def score_offline(work: Work) -> None:
+    """Hold every closure against the pairs that were held out, without running any model."""
+    settings = _settings(work)
+    said = settings.evaluate
+    scores = score_by_level(
+        work.closures(), work.pairs(HELD_OUT), samples=said.samples, level=said.level,
+        seed=settings.seed,
+    )  # fmt: skip
+    write_dataset(scores, work.folder / "offline.nc")
 
 
 def run_free(work: Work, name: str, seed: int) -> None:
