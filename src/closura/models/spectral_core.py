@@ -85,7 +85,10 @@ NAMED_LEVELS = {
 
 
 @lru_cache(maxsize=32)
-def _coordinates(resolution: str, levels: Levels) -> coordinate_systems.CoordinateSystem:
+def _coordinates(
+    resolution: str, levels: Levels, precision: str
+) -> coordinate_systems.CoordinateSystem:
+    """Return grid and levels. JAX remembers the type of each constant: one set a precision."""
     largest, latitudes = TRUNCATIONS[resolution]
     grid = spherical_harmonic.Grid.construct(largest, latitudes // 2, radius=SPECS.radius)
     vertical: Any
@@ -115,7 +118,7 @@ class SpectralCore(NamedTuple):
     @property
     def coords(self) -> Any:
         """Grid, spherical harmonics and levels."""
-        return _coordinates(self.resolution, self.levels)
+        return _coordinates(self.resolution, self.levels, jnp.result_type(float).name)
 
     @partial(jax.jit, static_argnums=0)
     def fields(self, state: SpectralState) -> dict[str, Array]:
