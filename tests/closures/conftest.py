@@ -1,12 +1,7 @@
-"""A small atmosphere that never moves by itself: 5 levels, 7 latitudes, 9 longitudes."""
-
-from typing import NamedTuple
+"""The box, where it stands and where it shall go."""
 
 import jax
-import jax.numpy as jnp
-import numpy as np
 import pytest
-from jaxtyping import Array, Float
 
 import closura as cl
 from closura.core.learner import Pairs
@@ -72,6 +67,7 @@ class Box(cl.AbstractModel):
 
     def step(self, snapshot, inputs=None, key=None):
         return snapshot._replace(step=snapshot.step + 1)
+from box import Box
 
 
 @pytest.fixture
