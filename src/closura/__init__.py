@@ -49,6 +49,7 @@ _HOME = {
     "closures.stochastic": ("AR1Noise",),
     "closures.nudging": ("Nudging",),
     "closures.tapers": ("AbstractTaper", "Between", "BoundaryLayer", "Exponential", "Sponge"),
+    "learners.boosted": ("BoostedTrees",),
     "learners.climatology": ("ClimatologicalCorrection",),
     "learners.linear": ("Linear", "Polynomial"),
     "learners.network": ("Network",),
