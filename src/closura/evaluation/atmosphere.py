@@ -45,12 +45,15 @@ class Resampling(NamedTuple):
         return self._asdict()
 
 
+RESAMPLING = Resampling()
+
+
 def score_free_runs(
     runs: Mapping[str, xr.Dataset],
     *,
     truth: xr.Dataset,
     other: xr.Dataset | None,
-    resampling: Resampling = Resampling(),
+    resampling: Resampling = RESAMPLING,
 ) -> xr.Dataset:
     """Return the scores of free runs against the truth, all beside the noise floor.
 

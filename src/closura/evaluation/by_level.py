@@ -89,30 +89,31 @@ def _errors(predicted: np.ndarray, piece: Pairs, name: str, mean: xr.DataArray) 
 
 
 def _scores(sums: xr.Dataset, samples: int, level: float, seed: int) -> xr.Dataset:
-    """Return scores by level and over all, with bounds."""
+    """Return scores by level and over all, with bounds by level."""
     weights = cell_weights(sums["square"].isel(time=0)) if LEVEL in sums.dims else None
     whole = sums if weights is None else sums.weighted(weights).mean(LEVEL)
-    found = {f"overall_{key}": value for key, value in _of(whole).items()}
-    if LEVEL in sums.dims:
-        found |= _of(sums)
-        times = sums.sizes["time"]
-        drawn = _block_draws(times, samples, np.random.default_rng(seed))
-        again = [_of(sums.isel(time=rows)) for rows in drawn]
-        tail = (1 - level) / 2
+    means = {str(n): whole[n].mean("time").values for n in whole.data_vars}
+    found = {f"overall_{key}": ((), value) for key, value in _of(means).items()}
+    if LEVEL not in sums.dims:
+        return xr.Dataset(found)
+    by_time = {str(n): sums[n].transpose("time", LEVEL).values for n in sums.data_vars}
+    drawn = _block_draws(sums.sizes["time"], samples, np.random.default_rng(seed))
+    again = _of({name: values[drawn].mean(axis=1) for name, values in by_time.items()})
+    tail = (1 - level) / 2
+    for key, value in _of({name: values.mean(axis=0) for name, values in by_time.items()}).items():
+        found[key] = ((LEVEL,), value)
         for end, share in (("_lower", tail), ("_upper", 1 - tail)):
-            for key in again[0]:
-                stacked = np.stack([one[key].values for one in again])
-                found[key + end] = found[key].copy(data=np.quantile(stacked, share, axis=0))
-    return xr.Dataset(found)
+            found[key + end] = ((LEVEL,), np.quantile(again[key], share, axis=0))
+    return xr.Dataset(found, {LEVEL: sums[LEVEL]} if LEVEL in sums.coords else {})
 
 
-def _of(sums: xr.Dataset) -> dict[str, xr.DataArray]:
-    mean = sums.mean("time")
-    variance = mean["variance"]
+def _of(means: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Return scores from means over time."""
+    variance = np.where(means["variance"] > 0, means["variance"], np.nan)
     return {
-        "r_squared": 1 - mean["square"] / variance.where(variance > 0),
-        "rmse": np.sqrt(mean["square"]),
-        "bias": mean["error"],
+        "r_squared": np.asarray(1 - means["square"] / variance),
+        "rmse": np.asarray(np.sqrt(means["square"])),
+        "bias": np.asarray(means["error"]),
     }
 
 

@@ -147,9 +147,7 @@ def _largest_added(instant: xr.Dataset | None) -> str:
     }  # fmt: skip
     if not added:
         return ""
-    parts = ", ".join(
-        f"{value:.3g} to {name.removesuffix(ADDED)}" for name, value in added.items()
-    )
+    parts = ", ".join(f"{value:.3g} to {name.removesuffix(ADDED)}" for name, value in added.items())
     return f"; just before, the closure added up to {parts} per time unit"
 
 
@@ -184,4 +182,3 @@ def _bytes_of(model: AbstractModel) -> int:
     state = eqx.filter_eval_shape(model.initial_state, jax.random.key(0))
     fields = eqx.filter_eval_shape(model.fields, state)
     return 2 * sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(fields))
-

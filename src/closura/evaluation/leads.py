@@ -124,4 +124,3 @@ def _squares(
     square = (true.copy(data=forecast) - true) ** 2
     dims = [dim for dim in true.dims if dim not in ("start", "lead")]
     return np.asarray(square.weighted(weights).mean(dims, skipna=False).values)
-

@@ -85,9 +85,7 @@ def _price(name: str, batched: dict, single: dict, dt: dict[str, float]) -> dict
     return found
 
 
-def _seconds(
-    models: Mapping[str, AbstractModel], members: int, repeats: int, inputs: Any
-) -> dict:
+def _seconds(models: Mapping[str, AbstractModel], members: int, repeats: int, inputs: Any) -> dict:
     """Return, by name, the seconds per step and member of each repeat."""
     runs = {name: _prepare(model, members, inputs) for name, model in models.items()}
     found: dict[str, list[float]] = {name: [] for name in models}
@@ -117,9 +115,7 @@ def _prepare(
 
 
 @eqx.filter_jit
-def _steps(
-    model: AbstractModel, begun: Snapshot, keys: Any, steps: Any, inputs: Any
-) -> Snapshot:
+def _steps(model: AbstractModel, begun: Snapshot, keys: Any, steps: Any, inputs: Any) -> Snapshot:
     """Return the snapshot after a number of steps, which may change without compiling anew."""
 
     def one_step(_: Any, snapshot: Snapshot) -> Snapshot:

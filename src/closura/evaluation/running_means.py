@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
 import xarray as xr
 
 from closura.metrics.circulation import cell_weights, ring_of, zonal_spectrum

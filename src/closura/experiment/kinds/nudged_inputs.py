@@ -4,21 +4,29 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, cast
 
-import jax.numpy as jnp
+import numpy as np
 
 from closura.core.closure import AbstractClosure
 from closura.core.inputs import Calendar, Inputs, Steady
-from closura.core.series import Series
 from closura.data.atmosphere import analysis_state, reference_fields
 from closura.data.border import to_dataset
 from closura.data.files import find_files
 from closura.data.store import open_run
-from closura.evaluation.protocol import interval_of, whole
+from closura.data.stored_series import read_series
 from closura.evaluation.running_means import MEAN
 from closura.experiment.kinds.nudged_settings import NudgedExperiment
 from closura.experiment.loading import Experiment
 from closura.experiment.work import Work
+from closura.models.regridded import Regridded
 from closura.registry import build
+
+
+def truth_model(experiment: Experiment) -> Any:
+    """Return the truth, shown on the grid of the coarse model where its own is another."""
+    truth, coarse = experiment.model("truth"), experiment.model("coarse")
+    own, wanted = truth.coordinates, coarse.coordinates
+    same = own.keys() == wanted.keys() and all(np.array_equal(own[d], wanted[d]) for d in own)
+    return truth if same else Regridded(truth, wanted)
 
 
 def nudging_closure(experiment: Experiment) -> AbstractClosure:
@@ -63,10 +71,7 @@ def nudging_inputs(work: Work, truth: Any) -> Inputs:
     parts = {} if given is None else given.parts
     if truth is None:
         return Inputs(reference=Steady(_reference(work)), **parts)
-    names = [variable.name for variable in model.variables if variable.name in truth]
-    values = {name: jnp.asarray(truth[name].isel(member=0).values) for name in names}
-    series = Series(values, every=whole(interval_of(truth), model.dt))
-    return Inputs(reference=series, **parts)
+    return Inputs(reference=read_series(truth, model), **parts)
 
 
 def reference_climate(work: Work) -> Any:

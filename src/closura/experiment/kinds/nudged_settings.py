@@ -119,8 +119,8 @@ class NudgedExperiment(LearningSkeleton):
     coarse: Spec
     nudging: NudgingSettings
     data: NudgedData
-    iterate: dict[Name, Annotated[int, Field(ge=1, le=20)]] = {}
-    guards: list[Spec] = []
+    iterate: dict[Name, Annotated[int, Field(ge=1, le=20)]] = Field(default={})
+    guards: list[Spec] = Field(default=[])
     coupling: Acting = Acting()
     evaluate: FreeRuns
 

@@ -29,6 +29,7 @@ from closura.experiment.kinds.nudged_inputs import (
     nudging_inputs,
     reference_climate,
     reference_run,
+    truth_model,
 )
 from closura.experiment.kinds.nudged_settings import FreeRuns, NudgedExperiment
 from closura.experiment.kinds.pairs import HELD_OUT, TRAINING, keep_closure
@@ -71,7 +72,7 @@ def simulate_test(work: Work) -> None:
 
 def run_independent(work: Work) -> None:
     """Run a third truth for its statistics: its distance from the second is the noise floor."""
-    truth, lengths = work.experiment.model("truth"), _lengths(work)
+    truth, lengths = truth_model(work.experiment), _lengths(work)
     spinup = cast(float, _settings(work).data.spinup)
     key = work.key("truth/independent")
     spun = Lengths(
@@ -201,7 +202,7 @@ def _model_of(work: Work, name: str, seed: int) -> Any:
 
 def _simulate(work: Work, name: str, length: Any, every: Any) -> Any:
     return simulate(
-        work.experiment.model("truth"),
+        truth_model(work.experiment),
         duration=length,
         spinup=_settings(work).data.spinup,
         every=every,

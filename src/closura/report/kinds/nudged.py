@@ -56,8 +56,7 @@ def _table(material: Material, variable: str) -> Table:
     best = min(known, key=lambda name: known[name].value) if known else None
     prices = {price.name: price.over_coarse for price in prices_of(material.run.price)}
     rows = [
-        _row(material, role, variable, role.name == best, prices)
-        for role in material.cast.everyone
+        _row(material, role, variable, role.name == best, prices) for role in material.cast.everyone
     ]
     return Table(variable, heads, rows, alike=False, best=True)
 
@@ -169,7 +168,10 @@ def rows_of(run: RunFolder) -> Rows:
             verdict: Any = pick(scores, "verdict", model, variable)
             half = (found.upper - found.lower) / 2
             spread = f" ± {written(half, 2)}" if np.isfinite(half) else ""
-            row += [written(found.value) + spread, str(verdict.item()) if verdict is not None else ""]
+            row += [
+                written(found.value) + spread,
+                str(verdict.item()) if verdict is not None else "",
+            ]
         rows.append(row)
     return rows
 
