@@ -16,7 +16,7 @@ from closura.evaluation import gain as gains
 from closura.evaluation.free_runs import BLOW_UP, SURVIVED
 from closura.evaluation.gain import Blocks, Estimate, blocks_of
 from closura.evaluation.portraits import portrait
-from closura.evaluation.running_means import ADDED, GLOBAL, MEAN
+from closura.evaluation.running_means import ADDED, GLOBAL, MEAN, SHARE
 from closura.evaluation.scores import FLOOR, NO_CLOSURE
 from closura.metrics.circulation import cell_weights, ring_of
 
@@ -108,11 +108,15 @@ def scored_variables(truth: xr.Dataset) -> list[str]:
     """Return what is scored: the wind and temperature first, then each field by itself."""
     names = [
         str(name).removeprefix(MEAN) for name in truth.data_vars
-        if str(name).startswith(MEAN) and not str(name).endswith(ADDED)
+        if str(name).startswith(MEAN) and not _is_of_closures(str(name))
     ]  # fmt: skip
     first = [WIND] if all(name in names for name in COMPONENTS) else []
     first += [TEMPERATURE] if TEMPERATURE in names else []
     return [*first, *(name for name in names if name not in first)]
+
+
+def _is_of_closures(name: str) -> bool:
+    return name.endswith(ADDED) or name.startswith(MEAN + SHARE)
 
 
 def fields_of(variable: str) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ from typing import Any
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 from jaxtyping import Array
@@ -16,7 +17,7 @@ from closura.core.progress import report
 from closura.core.rollout import rollout
 from closura.data.border import to_dataset
 from closura.evaluation.protocol import whole
-from closura.evaluation.running_means import ADDED, RunningMeans
+from closura.evaluation.running_means import ADDED, SHARE, RunningMeans
 
 PIECE_BYTES = 2**26  # 64 MiB of fields in memory at once, whatever the resolution
 SURVIVED, BLOW_UP = "survived", "blow_up"  # attributes of the statistics
@@ -95,7 +96,7 @@ def free_run(
 
 
 class Watch(eqx.Module):
-    """What is looked at of a free run: all fields, and what recorded closures added to them."""
+    """What is looked at of a free run: all fields, what closures added, what guards did to that."""
 
     def __call__(self, model: AbstractModel, snapshot: Snapshot, inputs: Any) -> dict[str, Any]:
         shown = dict(model.fields(snapshot.state)._asdict())
@@ -104,6 +105,10 @@ class Watch(eqx.Module):
                 for name, values in record.added.items():
                     key = name + ADDED
                     shown[key] = shown[key] + values if key in shown else values
+            for term in model.terms:
+                if hasattr(term.closure, "share") and not term.closure.random:
+                    done = term.closure.share(model.fields(snapshot.state), inputs)
+                    shown |= {SHARE + name: jnp.asarray(value) for name, value in done.items()}
         return shown
 
 
@@ -115,7 +120,11 @@ def _as_dataset(model: AbstractModel, kept: Mapping[str, Any], times: np.ndarray
         name + ADDED: (fields[name].dims, np.asarray(kept[name + ADDED]))
         for name in names if name + ADDED in kept
     }  # fmt: skip
-    return fields.assign(added)
+    shares = {
+        name: ("time", np.asarray(values)) for name, values in kept.items()
+        if name.startswith(SHARE)
+    }  # fmt: skip
+    return fields.assign(added | shares)
 
 
 def what_blew_up(piece: xr.Dataset, before: xr.Dataset | None = None) -> str:
@@ -125,7 +134,7 @@ def what_blew_up(piece: xr.Dataset, before: xr.Dataset | None = None) -> str:
         piece: A stretch of the run, dimensions (time, *dims).
         before: The instant before it.
     """
-    names = [str(n) for n in piece.data_vars if not str(n).endswith(ADDED)]
+    names = [str(n) for n in piece.data_vars if piece[n].ndim > 1 and not str(n).endswith(ADDED)]
     bad = [(n, np.argwhere(~np.isfinite(piece[n].transpose("time", ...).values))) for n in names]
     found = [(place[0], name) for name, place in bad if place.size]
     if not found:

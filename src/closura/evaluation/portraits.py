@@ -3,7 +3,7 @@
 import numpy as np
 import xarray as xr
 
-from closura.evaluation.running_means import ADDED, MEAN, SPECTRUM, SQUARE
+from closura.evaluation.running_means import ADDED, MEAN, SHARE, SPECTRUM, SQUARE
 from closura.metrics.circulation import cell_weights, eddy_kinetic_energy, jets
 
 MAP_SIGMAS = (0.25, 0.5, 0.85)  # levels whose maps are kept: jet, middle, boundary layer
@@ -21,17 +21,20 @@ def portrait(run: xr.Dataset) -> xr.Dataset:
     - ``profile`` (line, point): time mean of fields on a ring alone
     - ``added_mean``, ``added_rms`` (added, level): what the closure added; without levels, of all
 
+    - ``guard_share`` (guard): mean of what each guard did, such as the share of columns limited
+
     What needs a dimension or a field that the run does not have is left out.
     """
     names = [
         str(name).removeprefix(MEAN) for name in run.data_vars if str(name).startswith(MEAN)
     ]  # fmt: skip
     means = {name: run[MEAN + name].mean("block") for name in names}
+    shares = {name.removeprefix(SHARE): means.pop(name) for name in names if SHARE in name}
     fields = {name: mean for name, mean in means.items() if not name.endswith(ADDED)}
     added = {name: mean for name, mean in means.items() if name.endswith(ADDED)}
     parts = [
         _sections(fields), _profiles(fields), _course(run, fields), _eddies(run, fields),
-        _spectra(run, fields), _added(run, added),
+        _spectra(run, fields), _added(run, added), _shares(shares),
     ]  # fmt: skip
     if "u" in fields and {"lat", "lon"} <= set(fields["u"].dims):
         parts.append(jets(fields["u"].mean("lon")))
@@ -111,3 +114,10 @@ def _added(run: xr.Dataset, added: dict[str, xr.DataArray]) -> xr.Dataset:
         rows.append(xr.Dataset(made).drop_attrs())
     names = [name.removesuffix(ADDED) for name in added]
     return xr.concat(rows, xr.DataArray(names, dims="added", name="added"), join="outer")
+
+
+def _shares(shares: dict[str, xr.DataArray]) -> xr.Dataset:
+    if not shares:
+        return xr.Dataset()
+    names = xr.DataArray(list(shares), dims="guard", name="guard")
+    return xr.Dataset({"guard_share": xr.concat(list(shares.values()), names).drop_attrs()})

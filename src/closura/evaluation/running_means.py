@@ -9,6 +9,7 @@ from closura.metrics.circulation import cell_weights, ring_of, zonal_spectrum
 
 MEAN, SQUARE, SPECTRUM, GLOBAL = "mean_", "square_", "spectrum_", "global_"
 ADDED = "_added"  # ending of the field that holds what a closure added
+SHARE = "share_"  # beginning of the name of what a guard did, a number at each instant
 
 
 @dataclass
@@ -48,7 +49,7 @@ class RunningMeans:
             total = values.sum("time", skipna=False)
             self._open[name] = self._open.get(name, 0.0) + total
             self._square[name] = self._square.get(name, 0.0) + (values**2).sum("time", skipna=False)
-            if not name.endswith(ADDED):
+            if not (name.endswith(ADDED) or name.startswith(SHARE)):
                 self._describe(name, values)
         self._filled += times
         self._count += times

@@ -36,7 +36,7 @@ SCORES = (
     *(name + end for name in _BOUNDED for end in ("", "_lower", "_upper")),
     "verdict", "zonal_verdict", "excess_removed", "drift", "survived", "blew_up",
     "mean_error_seeds", "jet_strength", "jet_latitude", "eddy_energy_mean", "added_mean",
-    "added_rms", "novel_share", "spectrum", "section", "eddy_energy",
+    "added_rms", "guard_share", "spectrum", "section", "eddy_energy",
 )  # fmt: skip
 
 

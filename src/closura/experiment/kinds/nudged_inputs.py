@@ -36,13 +36,21 @@ def nudging_closure(experiment: Experiment) -> AbstractClosure:
     return cast(AbstractClosure, found)
 
 
-def guarded(experiment: Experiment, closure: AbstractClosure) -> AbstractClosure:
-    """Return a closure inside the guards of the experiment, the first guard innermost."""
+def guarded(experiment: Experiment, closure: AbstractClosure, pairs: Any = None) -> AbstractClosure:
+    """Return a closure inside the guards of the experiment, the first guard innermost.
+
+    Args:
+        experiment: The experiment.
+        closure: What is guarded.
+        pairs: What guards take limits and ranges from; without them they are built alone.
+    """
     settings = cast(NudgedExperiment, experiment.settings)
     for number, spec in enumerate(settings.guards):
         said = {"type": spec} if isinstance(spec, str) else dict(spec)
         built = build("closures", said | {"closure": closure}, path=f"guards.{number}")
         closure = cast(AbstractClosure, built)
+    if pairs is not None and settings.guards and hasattr(closure, "fit"):
+        closure = closure.fit(pairs)
     return closure
 
 

@@ -190,7 +190,8 @@ def price(work: Work) -> None:
 def corrected(work: Work, closure: Any, *, record: bool = False) -> Any:
     """Return the coarse model with a learned closure, inside its guards."""
     said, model = _settings(work).coupling, work.experiment.model("coarse")
-    inside = guarded(work.experiment, closure)
+    pairs = work.pairs(TRAINING) if _settings(work).guards else None
+    inside = guarded(work.experiment, closure, pairs)
     return couple(model, inside, at=said.at, every=cast(int, said.every), record=record)
 
 

@@ -23,13 +23,23 @@ from closura.report.drawing import (
     power_label,
 )
 from closura.report.material import Material
-from closura.report.numbers import Curve, curve, interval, label, pick, units_of, variables_of
+from closura.report.numbers import (
+    Curve,
+    curve,
+    interval,
+    label,
+    pick,
+    units_of,
+    variables_of,
+    written,
+)
 
 ERRORS, ERRORS_TITLE = "errors", "Error of the time mean, beside the noise floor"
 LEADS, LEADS_TITLE = "leads", "Short forecasts from the truth: error against lead time"
 JETS, JETS_TITLE = "jets", "Jets: latitude and strength"
 SPECTRA, SPECTRA_TITLE = "spectrum", "Spectrum by wave number"
 ADDED, ADDED_TITLE = "added", "What the closures added, by level"
+GUARDS, GUARDS_TITLE = "guards", "What the guards did"
 DRIFT, DRIFT_TITLE = "drift", "Drift: global means, block by block"
 MOST_VARIABLES = 4
 EARTHLY = ("wind", "temperature")  # what is drawn where it is there; all else otherwise
@@ -217,6 +227,34 @@ def draw_added(material: Material) -> Drawn:
         "to correct is one to taper."
     )
     return finish(figure, ADDED, ADDED_TITLE, caption)
+
+
+def draw_guards(material: Material) -> Drawn:
+    """Draw how much each guard limited, tapered or found novel, by closure."""
+    scores = material.run.scores
+    if scores is None or "guard_share" not in scores:
+        return Absence(GUARDS, GUARDS_TITLE, "The closures had no guards that keep count.")
+    names = [str(name) for name in scores["guard"].values]
+    roles = list(material.cast.closures)
+    height = 0.9 + 0.3 * len(roles)
+    figure, axes = begin(1, len(names), width=FULL, height=height, sharey=True)
+    for panel, name in zip(axes[0], names, strict=True):
+        for place, role in enumerate(roles):
+            found = pick(scores, "guard_share", role.name, None)
+            share = float("nan") if found is None else 100 * float(found.sel(guard=name))
+            panel.barh(place, share, color=role.colour, height=0.6)
+            words = f" {written(share, 2)} %" if np.isfinite(share) else " –"
+            panel.text(np.nan_to_num(share), place, words, va="center", fontsize=8)
+        panel.set_title(name)
+        panel.set_xlabel("share [%]")
+        panel.margins(x=0.25)
+    axes[0, 0].set_yticks(range(len(roles)), [role.label for role in roles])
+    axes[0, 0].set_ylim(len(roles) - 0.5, -0.5)
+    caption = (
+        "Mean over the free run. Limited and novel: share of columns; tapered: share of what the "
+        "closure wanted to add that was taken away."
+    )
+    return finish(figure, GUARDS, GUARDS_TITLE, caption)
 
 
 def draw_drift(material: Material) -> Drawn:

@@ -7,7 +7,7 @@ import numpy as np
 from closura.evaluation.gain import BLEW_UP, IMPROVED, RULE, UNRESOLVED, WORSE
 from closura.evaluation.scores import FLOOR, NO_CLOSURE
 from closura.report.cast import Role
-from closura.report.figures import circulation, free_runs, training
+from closura.report.figures import circulation, columns, free_runs, training
 from closura.report.figures.free_runs import shown_variables
 from closura.report.kinds import Page
 from closura.report.material import Material
@@ -188,7 +188,9 @@ PAGE = Page(
         circulation.draw_eddies,
         free_runs.draw_spectrum,
         free_runs.draw_added,
+        free_runs.draw_guards,
         free_runs.draw_drift,
+        columns.draw_levels,
         training.draw_price,
         training.draw_training,
     ),
