@@ -113,9 +113,9 @@ def test_the_forcing_inside_is_that_of_the_core_s_authors(levels, run):
         if model.levels.are_sigma
         else held_suarez.HeldSuarezForcingHybrid
     )
-    units = {name: 1 / scales.units.s for name in ("kf", "ka", "ks")} | {
-        name: scales.units.degK for name in ("dTy", "dThz")
-    }
+    units = dict.fromkeys(("kf", "ka", "ks"), 1 / scales.units.s) | dict.fromkeys(
+        ("dTy", "dThz"), scales.units.degK
+    )
     theirs = made(
         model.core.coords,
         equation.dynamics.physics_specs,

@@ -181,6 +181,6 @@ def _check_levels(name: str, array: xr.DataArray) -> None:
     if empty.any():
         where = ", ".join(f"{p / 100:g}" for p in array["level"].values[empty])
         raise ValueError(
-            f"{name} is missing on the whole level {where} hPa; leave the level out: "
-            f"dataset.drop_sel({name}'s level), or fill it."
+            f"{name} is missing on the whole level {where} hPa; leave that level out of the file "
+            "(dataset.sel), or fill it."
         )

@@ -34,10 +34,10 @@ def regrid(
     half = count // 2
     rows = [latitude]
     if latitude[0] > -90:
-        rows.insert(0, [-180 - latitude[0]])
+        rows.insert(0, -180 - latitude[:1])
         values = np.concatenate([sign * np.roll(values[..., :1, :], half, -1), values], axis=-2)
     if latitude[-1] < 90:
-        rows.append([180 - latitude[-1]])
+        rows.append(180 - latitude[-1:])
         values = np.concatenate([values, sign * np.roll(values[..., -1:, :], half, -1)], axis=-2)
     around = np.concatenate([longitude[-BESIDE:] - 360, longitude, longitude[:BESIDE] + 360])
     values = np.concatenate([values[..., -BESIDE:], values, values[..., :BESIDE]], axis=-1)
