@@ -42,7 +42,7 @@ class Box(cl.AbstractModel):
     @property
     def levels(self):
         """Where pressure is kept."""
-        return Layers(tuple(INTERFACES))
+        return Layers(tuple(INTERFACES.tolist()))
 
     @property
     def variables(self):

@@ -23,6 +23,7 @@ __all__ = [
 FILLED_BY_FIT = {
     "read", "written", "origin", "lower", "upper", "exponents", "climate", "local",
     "interval", "profile", "cosine",
+    "interval", "profile", "cosine", "layers", "area", "detector", "seen", "outputs",
     "layout",
 }  # fmt: skip
 
