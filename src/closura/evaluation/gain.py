@@ -88,8 +88,8 @@ def floor(
     generator = np.random.default_rng(seed)
     count = len(truth.values)
     if other is None:
-        signs = generator.choice([-1.0, 1.0], (samples, count)) / count
-        drawn = _lengths(signs, truth.values - truth.mean, truth.weights)
+        shares = _resampled(count, samples, generator)
+        drawn = _lengths(shares, truth.values - truth.mean, truth.weights)
         return _estimate(float(np.sqrt((drawn**2).mean())), drawn, level)
     value = distance(truth.mean, other.mean, truth.weights)
     pooled = np.concatenate([truth.values, other.values]) - truth.mean

@@ -203,24 +203,20 @@ def draw_added(material: Material) -> Drawn:
         reason = "Nothing was added on levels."
         return Absence(ADDED, ADDED_TITLE, reason)
     names = [str(name) for name in scores["added"].values]
-    figure, axes = begin(1, 2 * len(names), width=FULL, height=3.6, sharey=True)
+    figure, axes = begin(2, len(names), width=FULL, height=5.4, sharey=True)
     seen: list[Role] = []
-    for index, name in enumerate(names):
-        pair = zip(axes[0, 2 * index : 2 * index + 2], ("added_rms", "added_mean"), strict=True)
-        for panel, what in pair:
+    for row, what, words in zip(axes, ("added_rms", "added_mean"), ("rms", "mean"), strict=True):
+        for panel, name in zip(row, names, strict=True):
             for role in material.cast.closures:
                 values = pick(scores, what, role.name, None)
-                if values is None:
-                    continue
-                profile = values.sel(added=name).values * days
-                if np.isfinite(profile).all():
+                profile = None if values is None else values.sel(added=name).values * days
+                if profile is not None and np.isfinite(profile).all():
                     panel.plot(profile, scores["level"].values, **role.line)
                     seen.append(role)
-            words = "rms" if what == "added_rms" else "mean"
-            power_label(panel.xaxis, f"{words} of {name} added", _per_day(name))
+            power_label(panel.xaxis, f"{words} of {name}", _per_day(name))
             panel.axvline(0.0, color="#bbbbbb", lw=0.8, zorder=1)
+        row[0].set_ylabel("σ = p / surface pressure")
     axes[0, 0].set_ylim(1.0, 0.0)
-    axes[0, 0].set_ylabel("σ = p / surface pressure")
     legend(figure, [role for role in material.cast.closures if role in seen])
     caption = (
         "In the free runs, after all guards. A closure that adds much aloft where there is nothing "

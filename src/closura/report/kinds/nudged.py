@@ -130,16 +130,20 @@ def _after(material: Material, name: str, variable: str) -> str:
     floor = interval(scores, "mean_error", FLOOR, variable)
     verdict = _verdict(material, name, variable)
     who = quoted(name)
+    zonal = [interval(scores, "zonal_error", n, variable).value for n in (NO_CLOSURE, name)]
+    brings = f"{who} brings it to {written(found.value)}"
+    if np.isfinite(zonal).all() and "section" in (scores or {}):
+        brings += f" (zonal means: {written(zonal[0])} to {written(zonal[1])})"
     if verdict == BLEW_UP:
         return f"With {who} the run blew up."
     if verdict == IMPROVED:
         at = " (at the noise floor)" if found.value <= NEAR_FLOOR * floor.upper else ""
-        return f"{who} brings it to {written(found.value)}{at}: an improvement."
+        return f"{brings}{at}: an improvement."
     if verdict == WORSE:
-        return f"{who} brings it to {written(found.value)}: worse than without."
+        return f"{brings}: worse than without."
     if verdict == UNRESOLVED:
         return (
-            f"{who} brings it to {written(found.value)}: a difference of {written(-gain.value)} "
+            f"{brings}: a difference of {written(-gain.value)} "
             "that runs of this length cannot tell from noise, and no improvement."
         )
     return f"{who} has no verdict."
@@ -201,7 +205,8 @@ PAGE = Page(
     table_head="model",
     table_note=(
         "Small print: confidence interval by bootstrap over blocks of time. Noise floor: the truth "
-        f"against an independent truth of the same length. {RULE}"
+        "against an independent truth of the same length; where the truth is a file, the sampling "
+        f"error of the model's own mean. {RULE}"
     ),
     figure_note=(
         "One colour a closure throughout; black is the truth, grey is no closure, dashed grey the "
