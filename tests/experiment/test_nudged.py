@@ -80,6 +80,12 @@ def test_what_was_added_is_kept_by_model(scores):
     assert float(scores["added_mean"].sel(model="linear", added="X")) == pytest.approx(5, abs=1.5)
 
 
+def test_the_guard_keeps_count_of_what_it_limits(scores):
+    share = float(scores["guard_share"].sel(model="linear", guard="limited"))
+    assert 0.0 <= share < 0.3
+    assert scores["guard_share"].sel(model="no closure").isnull().all()
+
+
 def test_the_report_gives_a_verdict_for_every_learner(ring):
     page = (ring / "report.html").read_text()
     for learner in ("linear", "twice"):

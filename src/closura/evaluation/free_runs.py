@@ -12,6 +12,7 @@ import xarray as xr
 from jaxtyping import Array
 
 from closura.core.couple import Coupled
+from closura.core.durations import days
 from closura.core.model import AbstractModel, Snapshot
 from closura.core.progress import report
 from closura.core.rollout import rollout
@@ -144,9 +145,15 @@ def what_blew_up(piece: xr.Dataset, before: xr.Dataset | None = None) -> str:
     at = {dim: piece[dim].values[i] if dim in piece.coords else i
           for dim, i in zip(dims, place[1:], strict=True)}  # fmt: skip
     where = ", ".join(f"{dim} {value:.4g}" for dim, value in at.items()) or "its only point"
-    text = f"{name} is not finite from time {piece['time'].values[place[0]]:g} on, at {where}"
+    text = f"{name} is not finite from {_when(piece['time'][place[0]])} on, at {where}"
     last = piece.isel(time=place[0] - 1) if place[0] > 0 else before
     return text + _largest_added(last)
+
+
+def _when(time: xr.DataArray) -> str:
+    """Return a time in words; in days where it is in seconds."""
+    value = float(time)
+    return f"day {value / days:g}" if time.attrs.get("units") == "s" else f"time {value:g}"
 
 
 def _largest_added(instant: xr.Dataset | None) -> str:

@@ -22,7 +22,6 @@ __all__ = [
 # Arguments that a fit, or a solver's preparation, fills in: nobody writes them into an experiment.
 FILLED_BY_FIT = {
     "read", "written", "origin", "lower", "upper", "exponents", "climate", "local",
-    "interval", "profile", "cosine",
     "interval", "profile", "cosine", "layers", "area", "detector", "seen", "outputs",
     "layout",
 }  # fmt: skip

@@ -7,6 +7,7 @@ from closura.core.durations import duration
 from closura.evaluation.gain import RULE
 from closura.evaluation.scores import FLOOR, NO_CLOSURE
 from closura.experiment.kind import Document, Kind
+from closura.experiment.kinds import nudged_scores as scores
 from closura.experiment.kinds import nudged_stages as stages
 from closura.experiment.kinds.nudged_inputs import reference_files
 from closura.experiment.kinds.nudged_settings import NudgedExperiment
@@ -188,11 +189,11 @@ def _scores(work: Work, learning: list[Step]) -> list[Step]:
     level = {"seed": said["seed"], "learners": list(said["learners"])}
     return [
         Step("offline", "offline", level | some(said["evaluate"], "samples", "level"),
-             ("pairs/nudging", *first), ("offline.nc",), partial(stages.score_offline, work)),
+             ("pairs/nudging", *first), ("offline.nc",), partial(scores.score_offline, work)),
         *steps,
         Step("online/scores", "online", run | part, needs, ("scores.nc",),
-             partial(stages.score, work)),
-        Step("price", "price", run | part, first, ("price.json",), partial(stages.price, work)),
+             partial(scores.score, work)),
+        Step("price", "price", run | part, first, ("price.json",), partial(scores.price, work)),
     ]  # fmt: skip
 
 
@@ -202,7 +203,7 @@ def _free_step(work: Work, run: dict, name: str, seed: int, needs: tuple[str, ..
     if evaluate["forecasts"] and evaluate["lead"] and seed == 0 and "truth/test" in needs:
         outputs.append(stages.leads_file(name))
     title = f"online/{name}" + (f"/seed_{seed}" if seed else "")
-    make = partial(stages.run_free, work, name, seed)
+    make = partial(scores.run_free, work, name, seed)
     return Step(title, "online", run | {"model": [name, seed]}, needs, tuple(outputs), make)
 
 
