@@ -25,6 +25,7 @@ def measure_price(
     truth_model: AbstractModel | None = None,
     members: int = 64,
     repeats: int = 7,
+    inputs: Any = None,
 ) -> dict[str, dict[str, float]]:
     """Time the steps of several models, side by side and in turns.
 
@@ -37,6 +38,7 @@ def measure_price(
         truth_model: The fine model; without it there is no ratio to it.
         members: Members stepped together.
         repeats: Timings of each model, 2 or more.
+        inputs: What the models and their closures are given at every step, e.g. a date.
 
     Returns:
         By name, the coarse model as "coarse" and the fine one as "fine": `seconds_per_step` (of
@@ -61,8 +63,8 @@ def measure_price(
     everyone = dict(models) | {COARSE: coarse}
     if truth_model is not None:
         everyone[FINE] = truth_model
-    batched = _seconds(everyone, members, repeats)
-    single = _seconds(everyone, 1, repeats)
+    batched = _seconds(everyone, members, repeats, inputs)
+    single = batched if members == 1 else _seconds(everyone, 1, repeats, inputs)
     steps = {name: model.dt for name, model in everyone.items()}
     return {name: _price(name, batched, single, steps) for name in everyone}
 
@@ -83,9 +85,9 @@ def _price(name: str, batched: dict, single: dict, dt: dict[str, float]) -> dict
     return found
 
 
-def _seconds(models: Mapping[str, AbstractModel], members: int, repeats: int) -> dict:
+def _seconds(models: Mapping[str, AbstractModel], members: int, repeats: int, inputs: Any) -> dict:
     """Return, by name, the seconds per step and member of each repeat."""
-    runs = {name: _prepare(model, members) for name, model in models.items()}
+    runs = {name: _prepare(model, members, inputs) for name, model in models.items()}
     found: dict[str, list[float]] = {name: [] for name in models}
     for _ in range(repeats):
         for name, (run, steps) in runs.items():
@@ -93,14 +95,16 @@ def _seconds(models: Mapping[str, AbstractModel], members: int, repeats: int) ->
     return {name: np.array(values) for name, values in found.items()}
 
 
-def _prepare(model: AbstractModel, members: int) -> tuple[Callable[[Any], Snapshot], int]:
+def _prepare(
+    model: AbstractModel, members: int, inputs: Any
+) -> tuple[Callable[[Any], Snapshot], int]:
     """Return a compiled run of a number of steps, and how many steps make a timing."""
     keys = member_keys(jax.random.key(0), members)
-    begun = start_members(model, keys)
+    begun = start_members(model, keys, inputs=inputs)
     used = keys if getattr(model, "random", False) else None
 
     def run(steps: Any) -> Snapshot:
-        return _steps(model, begun, used, steps)
+        return _steps(model, begun, used, steps, inputs)
 
     _time(run, 1)
     steps, once = FIRST_STEPS, _time(run, FIRST_STEPS)
@@ -111,11 +115,11 @@ def _prepare(model: AbstractModel, members: int) -> tuple[Callable[[Any], Snapsh
 
 
 @eqx.filter_jit
-def _steps(model: AbstractModel, begun: Snapshot, keys: Any, steps: Any) -> Snapshot:
+def _steps(model: AbstractModel, begun: Snapshot, keys: Any, steps: Any, inputs: Any) -> Snapshot:
     """Return the snapshot after a number of steps, which may change without compiling anew."""
 
     def one_step(_: Any, snapshot: Snapshot) -> Snapshot:
-        return step_members(model, snapshot, None, keys, True)
+        return step_members(model, snapshot, inputs, keys, True)
 
     return jax.lax.fori_loop(0, steps, one_step, begun)
 

@@ -16,6 +16,7 @@ _LEARNING = {"offline.nc": "offline", "pairs.zarr": "pairs", "pairs_test.zarr": 
 STAGE_OF = {
     "simulated": {"scores.nc": "online", "price.json": "price", **_LEARNING},
     "assimilated": {"scores.nc": "scores", "pairs.zarr": "assimilate", "pairs_test.zarr": "truth"},
+    "nudged": {"scores.nc": "online", "price.json": "price", **_LEARNING},
     "recorded": {"scores.nc": "online", "price.json": "price", **_LEARNING},
     "inferred": {"scores.nc": "score", "measured.nc": "measure"},
 }

@@ -10,6 +10,7 @@ from closura.registry import nearest
 KINDS = {
     "assimilated": "closura.experiment.kinds.assimilated",
     "inferred": "closura.experiment.kinds.inferred",
+    "nudged": "closura.experiment.kinds.nudged",
     "recorded": "closura.experiment.kinds.recorded",
     "simulated": "closura.experiment.kinds.simulated",
 }

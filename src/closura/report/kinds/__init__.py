@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 PAGES = {
     "assimilated": "closura.report.kinds.assimilated",
+    "nudged": "closura.report.kinds.nudged",
     "simulated": "closura.report.kinds.simulated",
     "recorded": "closura.report.kinds.recorded",
     "inferred": "closura.report.kinds.inferred",

@@ -1,0 +1,227 @@
+"""Scores of free runs: how far time means are from the truth's, and what the circulation is like.
+
+All scores come from statistics of runs (`statistics_of`, `free_run`), so that a run of any length
+costs the same. Fields with the names u and v are taken together as "wind": its error is that of
+the wind vector. Temperature is scored wherever it is there, corrected or not.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import xarray as xr
+
+from closura.evaluation import gain as gains
+from closura.evaluation.free_runs import BLOW_UP, SURVIVED
+from closura.evaluation.gain import Blocks, Estimate, blocks_of
+from closura.evaluation.portraits import portrait
+from closura.evaluation.running_means import ADDED, GLOBAL, MEAN, SHARE
+from closura.evaluation.scores import FLOOR, NO_CLOSURE
+from closura.metrics.circulation import cell_weights, ring_of
+
+WIND, COMPONENTS, TEMPERATURE = "wind", ("u", "v"), "temperature"
+TIME_MEAN, ZONAL = "mean_error", "zonal_error"
+BOUNDED = (TIME_MEAN, ZONAL, "mean_gain", "zonal_gain")
+NOTHING = Estimate(float("nan"), float("nan"), float("nan"))
+
+
+class Resampling(NamedTuple):
+    """How intervals are found.
+
+    Args:
+        samples: Number of resampled runs.
+        level: Probability that intervals are to cover.
+        seed: Seed of the resampling.
+    """
+
+    samples: int = 500
+    level: float = 0.9
+    seed: int = 0
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The same as keywords."""
+        return self._asdict()
+
+
+RESAMPLING = Resampling()
+
+
+def score_free_runs(
+    runs: Mapping[str, xr.Dataset],
+    *,
+    truth: xr.Dataset,
+    other: xr.Dataset | None,
+    resampling: Resampling = RESAMPLING,
+) -> xr.Dataset:
+    """Return the scores of free runs against the truth, all beside the noise floor.
+
+    - ``mean_error`` (model, variable): root-mean-square over area and mass of the difference of
+      time means; of u and v together as "wind". ``zonal_error``: of zonal means.
+    - ``mean_gain``, ``zonal_gain``: how much less that is than without a closure.
+    - ``verdict``, ``zonal_verdict``: by the rule of `closura.evaluation.gain`.
+    - ``excess_removed``: the gain as a share of what the error without a closure exceeds the
+      noise floor by; NaN where it does not exceed it.
+    - ``drift``: trend of the global mean [per time unit].
+    - ``survived``, ``blew_up``; and the portraits of `portrait`, those of the truth as ``truth_X``.
+
+    Bounds end in ``_lower`` and ``_upper``. A run that blew up has no errors.
+
+    Args:
+        runs: Statistics by model; ``"no closure"`` is what gains are measured from.
+        truth: Statistics of the truth; of a climatology, those of its one state.
+        other: Statistics of an independent truth of the same length; None where the truth is a
+            climatology: then the floor is the sampling error of the run without a closure.
+        resampling: How intervals are found.
+
+    Raises:
+        ValueError: There is no run without a closure.
+    """
+    if NO_CLOSURE not in runs:
+        raise ValueError(
+            f"the runs are {', '.join(runs)}; gains are measured from one called "
+            f"{NO_CLOSURE!r}: add it."
+        )
+    everyone = dict(runs) | ({FLOOR: other} if other is not None else {})
+    names = scored_variables(truth)
+    columns = [_column(name, runs, truth, other, resampling) for name in names]
+    variables = xr.DataArray(names, dims="variable", name="variable")
+    found = xr.concat(
+        columns, variables, coords="different", compat="equals", join="exact", data_vars="all"
+    )
+    alive = {name: run for name, run in everyone.items() if not run.attrs.get(BLOW_UP)}
+    rows = [portrait(run) for run in alive.values()]
+    models = xr.DataArray(list(alive), dims="model", name="model")
+    drawn = xr.concat(
+        rows, models, data_vars="all", coords="minimal", compat="override", join="outer",
+        combine_attrs="drop_conflicts",
+    )  # fmt: skip
+    of_truth = portrait(truth)
+    of_truth = of_truth.rename({n: f"truth_{n}" for n in of_truth.data_vars})
+    parts = [found, drawn.reindex(model=found["model"]), of_truth]
+    found = xr.merge(parts, compat="override", join="outer", combine_attrs="drop")
+    return _with_survival(found, everyone, resampling)
+
+
+def scored_variables(truth: xr.Dataset) -> list[str]:
+    """Return what is scored: the wind and temperature first, then each field by itself."""
+    names = [
+        str(name).removeprefix(MEAN) for name in truth.data_vars
+        if str(name).startswith(MEAN) and not _is_of_closures(str(name))
+    ]  # fmt: skip
+    first = [WIND] if all(name in names for name in COMPONENTS) else []
+    first += [TEMPERATURE] if TEMPERATURE in names else []
+    return [*first, *(name for name in names if name not in first)]
+
+
+def _is_of_closures(name: str) -> bool:
+    return name.endswith(ADDED) or name.startswith(MEAN + SHARE)
+
+
+def fields_of(variable: str) -> tuple[str, ...]:
+    """Return the fields that a scored variable consists of."""
+    return COMPONENTS if variable == WIND else (variable,)
+
+
+def means_of(run: xr.Dataset, variable: str, *, zonal: bool = False) -> Blocks | None:
+    """Return the block means of a scored variable; None where the run has no whole block.
+
+    Args:
+        run: Statistics.
+        variable: Name, or "wind".
+        zonal: Whether to average over the ring first.
+    """
+    names = [MEAN + name for name in fields_of(variable)]
+    if run.attrs.get(BLOW_UP) or any(name not in run for name in names):
+        return None
+    weights = [cell_weights(run[name].isel(block=0)) for name in names]
+    fields = [run[name] for name in names]
+    ring = ring_of(fields[0].dims)
+    if zonal and ring is not None:
+        fields = [field.mean(ring) for field in fields]
+    return blocks_of(fields, weights)
+
+
+def _column(
+    variable: str, runs: Mapping[str, xr.Dataset], truth: xr.Dataset, other: Any,
+    resampling: Resampling,
+) -> xr.Dataset:  # fmt: skip
+    """Return every error of one variable, by model, the noise floor last."""
+    found: dict[str, list[Any]] = {}
+    for zonal, name in ((False, "mean"), (True, "zonal")):
+        true = means_of(truth, variable, zonal=zonal)
+        assert true is not None
+        without = means_of(runs[NO_CLOSURE], variable, zonal=zonal)
+        floor = _floor(true, without, means_of(other, variable, zonal=zonal) if other else None,
+                       resampling)  # fmt: skip
+        errors, won, verdicts = [], [], []
+        for model, run in runs.items():
+            error, gain = _error(means_of(run, variable, zonal=zonal), without, true, resampling)
+            errors.append(error)
+            won.append(NOTHING if model == NO_CLOSURE else gain)
+            verdicts.append("" if model == NO_CLOSURE else gains.judge(gain, floor.uncertainty))
+        found |= _with_bounds(f"{name}_error", [*errors, floor])
+        found |= _with_bounds(f"{name}_gain", [*won, NOTHING])
+        found["verdict" if name == "mean" else "zonal_verdict"] = [*verdicts, ""]
+        if name == "mean":
+            first = errors[list(runs).index(NO_CLOSURE)].value
+            excess = first - floor.value
+            share = [e.value / excess if excess > 0 else np.nan for e in won]
+            found["excess_removed"] = [*share, np.nan]
+    found["drift"] = [*(_drift(run, variable) for run in runs.values()), np.nan]
+    units = truth[MEAN + fields_of(variable)[0]].attrs.get("units", "1")
+    made = {key: ("model", np.asarray(values)) for key, values in found.items()}
+    return xr.Dataset(made, {"model": [*runs, FLOOR], "units": units})
+
+
+def _error(
+    run: Blocks | None, without: Blocks | None, true: Blocks, resampling: Resampling
+) -> tuple[Estimate, Estimate]:
+    """Return the error of a run and its gain over the run without a closure."""
+    if run is None:
+        return NOTHING, NOTHING
+    error = gains.error(run, true, **resampling.settings)
+    if without is None:
+        return error, NOTHING
+    return error, gains.gain(without, run, true, **resampling.settings)
+
+
+def _floor(
+    true: Blocks, without: Blocks | None, other: Blocks | None, resampling: Resampling
+) -> Estimate:
+    if other is not None:
+        return gains.floor(true, other, **resampling.settings)
+    return NOTHING if without is None else gains.floor(without, None, **resampling.settings)
+
+
+def _with_bounds(name: str, estimates: list[Estimate]) -> dict[str, list[float]]:
+    columns = zip(*estimates, strict=True)
+    ends = ("", "_lower", "_upper")
+    return {name + end: list(c) for end, c in zip(ends, columns, strict=True)}
+
+
+def _drift(run: xr.Dataset, variable: str) -> float:
+    """Return the trend of the global mean of a field [per time unit]."""
+    name = GLOBAL + fields_of(variable)[0]
+    if run.attrs.get(BLOW_UP) or name not in run or run.sizes["time"] < 3:
+        return float("nan")
+    time = run["time"].values.astype(float)
+    return float(np.polyfit(time - time.mean(), run[name].values, 1)[0])
+
+
+def _with_survival(
+    found: xr.Dataset, everyone: Mapping[str, xr.Dataset], resampling: Resampling
+) -> xr.Dataset:
+    """Add how long each model ran, and say what happened to those that blew up."""
+    rows = [everyone.get(str(name), xr.Dataset()).attrs for name in found["model"].values]
+    told = {str(name): str(row.get(BLOW_UP, "")) for name, row in
+            zip(found["model"].values, rows, strict=True)}  # fmt: skip
+    found[SURVIVED] = ("model", np.array([row.get(SURVIVED, np.nan) for row in rows], float))
+    found["blew_up"] = ("model", np.array([bool(text) for text in told.values()]))
+    lines = [f"{name} blew up: {text}." for name, text in told.items() if text]
+    found.attrs = {
+        "warnings": json.dumps(lines),
+        "protocol": json.dumps(resampling.settings | {"rule": gains.RULE}),
+    }
+    return found

@@ -1,0 +1,220 @@
+"""An experiment that nudges a model to a truth, learns what that took, and runs it free."""
+
+from functools import partial
+from typing import TYPE_CHECKING, Any, cast
+
+from closura.core.durations import duration
+from closura.evaluation.gain import RULE
+from closura.evaluation.scores import FLOOR, NO_CLOSURE
+from closura.experiment.kind import Document, Kind
+from closura.experiment.kinds import nudged_scores as scores
+from closura.experiment.kinds import nudged_stages as stages
+from closura.experiment.kinds.nudged_inputs import reference_files
+from closura.experiment.kinds.nudged_settings import NudgedExperiment
+from closura.experiment.kinds.pairs import (
+    HELD_OUT,
+    OFFLINE_SCORES,
+    TRAINING,
+    closure_files,
+    first_fits,
+    fit_name,
+)
+from closura.experiment.specification import Skeleton
+from closura.experiment.steps import Step, check_multiple, hash_of, some
+from closura.experiment.vocabulary import OFFLINE_FILE, Vocabulary
+from closura.experiment.work import Work
+from closura.registry import nearest
+
+if TYPE_CHECKING:
+    from closura.experiment.loading import Experiment
+
+SECTIONS = ("name", "kind", "description", "seed", "precision", "truth", "reference", "coarse",
+            "nudging", "data", "learners", "iterate", "guards", "coupling", "evaluate", "seeds",
+            "expect", "report")  # fmt: skip
+LENGTHS = ("spinup", "duration", "discard", "every", "record", "block", "lead")
+_BOUNDED = ("mean_error", "zonal_error", "mean_gain", "zonal_gain", "forecast_rmse")
+SCORES = (
+    *(name + end for name in _BOUNDED for end in ("", "_lower", "_upper")),
+    "verdict", "zonal_verdict", "excess_removed", "drift", "survived", "blew_up",
+    "mean_error_seeds", "jet_strength", "jet_latitude", "eddy_energy_mean", "added_mean",
+    "added_rms", "guard_share", "spectrum", "section", "eddy_energy",
+)  # fmt: skip
+
+
+def _tidy(document: Document, source: str) -> Document:
+    given = [name for name in ("truth", "reference") if document.get(name) is not None]
+    if len(given) == 2:
+        raise ValueError(
+            f"{source}: 'truth' and 'reference' exclude each other: a truth is a model that is "
+            "run, or a file; remove one of the two."
+        )
+    if not given:
+        raise ValueError(f"{source}: there is neither a truth (a model) nor a reference; add one.")
+    return document
+
+
+def _recognises(document: Document) -> bool:
+    return "nudging" in document
+
+
+def _settle(experiment: "Experiment") -> Skeleton:
+    """Return the settings with lengths in the model's time units, and refuse what divides not."""
+    settings = cast(NudgedExperiment, experiment.settings)
+    coarse = experiment.model("coarse")
+    data = _in_time_units(settings.data, "data", coarse.time_units)
+    evaluate = _in_time_units(settings.evaluate, "evaluate", coarse.time_units)
+    data = data.model_copy(update={"record": data.record or data.every})
+    steppers = {"coarse": coarse}
+    if settings.truth is not None:
+        steppers["truth"] = experiment.model("truth")
+    for name, model in steppers.items():
+        for said, value in (("data.every", data.every), ("evaluate.every", evaluate.every)):
+            check_multiple(said, value, f"the time step of {name!r}", model.dt)
+    check_multiple("data.duration", data.duration, "data.every", data.every)
+    check_multiple("data.record", data.record, "data.every", data.every)
+    check_multiple("evaluate.block", evaluate.block, "evaluate.every", evaluate.every)
+    scored = evaluate.duration - evaluate.discard
+    check_multiple("evaluate.duration - evaluate.discard", scored, "evaluate.block",
+                   evaluate.block)  # fmt: skip
+    if round(scored / evaluate.block) < 4:
+        raise ValueError(
+            f"evaluate scores {scored:g} in blocks of {evaluate.block:g}; wanted are 4 blocks or "
+            "more: run longer or take shorter blocks."
+        )
+    if evaluate.forecasts and evaluate.lead:
+        check_multiple("evaluate.lead", evaluate.lead, "evaluate.every", evaluate.every)
+    for name in settings.iterate:
+        if name not in settings.learners:
+            raise ValueError(
+                f"iterate names {name!r}, which is no learner{nearest(name, settings.learners)} "
+                f"There are: {', '.join(settings.learners)}."
+            )
+    stages.check_closures(experiment)
+    coupling = settings.coupling.model_copy(
+        update={"every": _steps_of(settings.coupling.every, coarse)}
+    )
+    return settings.model_copy(update={"data": data, "evaluate": evaluate, "coupling": coupling})
+
+
+def _in_time_units(section: Any, name: str, units: str) -> Any:
+    """Return a section with every length as a number."""
+    found = {
+        key: duration(value, name=f"{name}.{key}", time_units=units)
+        for key in LENGTHS
+        if (value := getattr(section, key, None)) is not None
+    }
+    return section.model_copy(update=found)
+
+
+def _steps_of(every: int | str, model: Any) -> int:
+    if isinstance(every, int):
+        return every
+    length = duration(every, name="coupling.every", time_units=model.time_units)
+    check_multiple("coupling.every", length, "the time step of the coarse model", model.dt)
+    return round(length / model.dt)
+
+
+def _vocabulary(settings: Skeleton) -> Vocabulary:
+    learners = tuple(settings.recipes())
+    scored = (NO_CLOSURE, *learners, FLOOR)
+    return Vocabulary(learners, scored, {"scores.nc": SCORES, OFFLINE_FILE: OFFLINE_SCORES})
+
+
+def _steps(work: Work) -> list[Step]:
+    learning = _fits(work)
+    return [*_simulations(work), *learning, *_scores(work, learning)]
+
+
+def _simulations(work: Work) -> list[Step]:
+    said = work.experiment.resolved()
+    data, evaluate = said["data"], said["evaluate"]
+    hashes = [f"{path.name} {hash_of(path)}" for path in reference_files(work.experiment)]
+    base = some(said, "truth", "reference", "seed", "precision") | {"files": hashes}
+    train = base | some(data, "spinup", "duration", "every")
+    long = base | some(data, "spinup") | some(evaluate, "duration", "discard", "every", "block")
+    nudged = train | some(said, "coarse", "nudging") | some(data, "record")
+    truths = []
+    if said["truth"] is not None:
+        truths = [
+            Step("truth/training", "truth", train, (), ("truth.zarr",),
+                 partial(stages.simulate_training, work)),
+            Step("truth/test", "truth", long, (), ("test.zarr",),
+                 partial(stages.simulate_test, work)),
+            Step("truth/independent", "truth", long, (), (stages.statistics_file(FLOOR),),
+                 partial(stages.run_independent, work)),
+        ]  # fmt: skip
+    needs = tuple(step.name for step in truths[:1])
+    recording = Step("nudged/run", "nudged", nudged, needs, ("nudged.zarr",),
+                     partial(stages.nudge, work))  # fmt: skip
+    part = nudged | some(data, "discard", "held_out")
+    pairs = Step("pairs/nudging", "pairs", part, ("nudged/run",), (TRAINING, HELD_OUT),
+                 partial(stages.make_pairs, work))  # fmt: skip
+    return [*truths, recording, pairs]
+
+
+def _fits(work: Work) -> list[Step]:
+    """Return the step that fits each learner from each seed, nudging again where it iterates."""
+    experiment = work.experiment
+    said = experiment.resolved()
+    found = []
+    for name in experiment.learners:
+        again = said["iterate"].get(name, 0)
+        for seed in range(said["seeds"]):
+            part: dict[str, Any] = {
+                "learner": said["learners"][name], "seed": [said["seed"], seed]
+            }  # fmt: skip
+            if again:
+                part |= {"iterate": again} | some(said, "guards", "coupling", "nudging", "coarse")
+            needs = ("pairs/nudging", *(fit_name(n, seed) for n in experiment.needs[name]))
+            make = partial(stages.learn_again, work, name, seed)
+            outputs = closure_files(name, seed)
+            found.append(Step(fit_name(name, seed), "learn", part, needs, outputs, make))
+    return found
+
+
+def _scores(work: Work, learning: list[Step]) -> list[Step]:
+    said = work.experiment.resolved()
+    first = first_fits(learning)
+    run = some(said, "coarse", "coupling", "guards", "seed", "evaluate", "precision")
+    truths = () if said["truth"] is None else ("truth/test",)
+    steps = []
+    for name in (NO_CLOSURE, *said["learners"]):
+        needs = truths if name == NO_CLOSURE else (*truths, fit_name(name, 0))
+        steps.append(_free_step(work, run, name, 0, needs))
+        for seed in range(1, said["seeds"] if name != NO_CLOSURE else 1):
+            steps.append(_free_step(work, run, name, seed, (*truths, fit_name(name, seed))))
+    independent = () if said["truth"] is None else ("truth/independent",)
+    needs = (*(step.name for step in steps), *truths, *independent)
+    part = {"rule": RULE, "learners": list(said["learners"])}
+    level = {"seed": said["seed"], "learners": list(said["learners"])}
+    return [
+        Step("offline", "offline", level | some(said["evaluate"], "samples", "level"),
+             ("pairs/nudging", *first), ("offline.nc",), partial(scores.score_offline, work)),
+        *steps,
+        Step("online/scores", "online", run | part, needs, ("scores.nc",),
+             partial(scores.score, work)),
+        Step("price", "price", run | part, first, ("price.json",), partial(scores.price, work)),
+    ]  # fmt: skip
+
+
+def _free_step(work: Work, run: dict, name: str, seed: int, needs: tuple[str, ...]) -> Step:
+    outputs = [stages.statistics_file(name, seed)]
+    evaluate = run["evaluate"]
+    if evaluate["forecasts"] and evaluate["lead"] and seed == 0 and "truth/test" in needs:
+        outputs.append(stages.leads_file(name))
+    title = f"online/{name}" + (f"/seed_{seed}" if seed else "")
+    make = partial(scores.run_free, work, name, seed)
+    return Step(title, "online", run | {"model": [name, seed]}, needs, tuple(outputs), make)
+
+
+KIND = Kind(
+    name="nudged",
+    skeleton=NudgedExperiment,
+    sections=SECTIONS,
+    stages=("truth", "nudged", "pairs", "learn", "offline", "online", "price", "report"),
+    recognises=_recognises,
+    tidy=_tidy,
+    settle=_settle,
+    steps=_steps,
+    vocabulary=_vocabulary,
+)

@@ -1,0 +1,117 @@
+"""What a nudged experiment builds from its settings: nudging, guards, and what they read."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, cast
+
+import numpy as np
+
+from closura.core.closure import AbstractClosure
+from closura.core.inputs import Calendar, Inputs, Steady
+from closura.data.atmosphere import analysis_state, reference_fields
+from closura.data.border import to_dataset
+from closura.data.files import find_files
+from closura.data.store import open_run
+from closura.data.stored_series import read_series
+from closura.evaluation.running_means import MEAN
+from closura.experiment.kinds.nudged_settings import NudgedExperiment
+from closura.experiment.loading import Experiment
+from closura.experiment.work import Work
+from closura.models.regridded import Regridded
+from closura.registry import build
+
+
+def truth_model(experiment: Experiment) -> Any:
+    """Return the truth, shown on the grid of the coarse model where its own is another."""
+    truth, coarse = experiment.model("truth"), experiment.model("coarse")
+    own, wanted = truth.coordinates, coarse.coordinates
+    same = own.keys() == wanted.keys() and all(np.array_equal(own[d], wanted[d]) for d in own)
+    return truth if same else Regridded(truth, wanted)
+
+
+def nudging_closure(experiment: Experiment) -> AbstractClosure:
+    """Return the closure that nudges."""
+    settings = cast(NudgedExperiment, experiment.settings)
+    found = build("closures", settings.nudging.model_dump(), path="nudging")
+    return cast(AbstractClosure, found)
+
+
+def guarded(experiment: Experiment, closure: AbstractClosure, pairs: Any = None) -> AbstractClosure:
+    """Return a closure inside the guards of the experiment, the first guard innermost.
+
+    Args:
+        experiment: The experiment.
+        closure: What is guarded.
+        pairs: What guards take limits and ranges from; without them they are built alone.
+    """
+    settings = cast(NudgedExperiment, experiment.settings)
+    for number, spec in enumerate(settings.guards):
+        said = {"type": spec} if isinstance(spec, str) else dict(spec)
+        built = build("closures", said | {"closure": closure}, path=f"guards.{number}")
+        closure = cast(AbstractClosure, built)
+    if pairs is not None and settings.guards and hasattr(closure, "fit"):
+        closure = closure.fit(pairs)
+    return closure
+
+
+def date(work: Work) -> Inputs | None:
+    """Return the calendar that closures may read; None where time is not in seconds."""
+    settings, model = _settings(work), work.experiment.model("coarse")
+    if model.time_units != "s":
+        return None
+    calendar = Calendar(settings.data.begin, model.dt, settings.data.calendar)
+    return Inputs(calendar=calendar)
+
+
+@contextmanager
+def reference_run(work: Work) -> Iterator[Any]:
+    """Give the truth that the model is nudged to, opened; None where it is a file."""
+    if _settings(work).truth is None:
+        yield None
+        return
+    with open_run(work.folder / "truth.zarr") as run:
+        yield run
+
+
+def nudging_inputs(work: Work, truth: Any) -> Inputs:
+    """Return what the nudged run reads: the truth between its saved states, and the date."""
+    model, given = work.experiment.model("coarse"), date(work)
+    parts = {} if given is None else given.parts
+    if truth is None:
+        return Inputs(reference=Steady(_reference(work)), **parts)
+    return Inputs(reference=read_series(truth, model), **parts)
+
+
+def reference_climate(work: Work) -> Any:
+    """Return the reference file as statistics, of one block that has no sampling error."""
+    fields = {name: values[None] for name, values in _reference(work).items()}
+    made = to_dataset(work.experiment.model("coarse"), fields, time=[0.0])
+    return made.rename({name: MEAN + name for name in fields}).rename(time="block")
+
+
+def first_state(work: Work) -> Any:
+    """Return the state that the runs of an experiment with a reference file start from."""
+    said, model = _settings(work).reference, work.experiment.model("coarse")
+    assert said is not None
+    if said.start is None:
+        return model.initial_state(work.key("start"))
+    return analysis_state(model, said.start, names=said.start_variables)
+
+
+def reference_files(experiment: Experiment) -> list[Any]:
+    """Return the paths of the files that an experiment reads."""
+    said = cast(NudgedExperiment, experiment.settings).reference
+    names = [] if said is None else [said.file, *([said.start] if said.start else [])]
+    return [path for name in names for path in find_files(name)]
+
+
+def _reference(work: Work) -> dict[str, Any]:
+    """Return the fields of the reference file on the model's grid, by name."""
+    said, model = _settings(work).reference, work.experiment.model("coarse")
+    assert said is not None
+    fields = reference_fields(model, said.file, names=said.variables)
+    return dict(fields._asdict())
+
+
+def _settings(work: Work) -> NudgedExperiment:
+    return cast(NudgedExperiment, work.experiment.settings)

@@ -1,0 +1,185 @@
+"""What each stage of an experiment that nudges does, and the settings that it reads."""
+
+import functools
+import operator
+from pathlib import Path
+from typing import Any, cast
+
+import jax
+import numpy as np
+
+from closura.core.couple import couple
+from closura.core.progress import listen, report
+from closura.data.diagnose import diagnose
+from closura.data.pairs import save_pairs
+from closura.data.simulate import simulate
+from closura.data.store import open_run
+from closura.evaluation.free_runs import Lengths, free_run
+from closura.evaluation.protocol import Starts, states_at
+from closura.evaluation.scores import FLOOR
+from closura.experiment.kinds.nudged_inputs import (
+    date,
+    first_state,
+    guarded,
+    nudging_closure,
+    nudging_inputs,
+    reference_run,
+    truth_model,
+)
+from closura.experiment.kinds.nudged_settings import FreeRuns, NudgedExperiment
+from closura.experiment.kinds.pairs import HELD_OUT, TRAINING, keep_closure
+from closura.experiment.loading import Experiment
+from closura.experiment.work import Work, plain, write_dataset
+
+RECORDED = "nudged.zarr"
+
+
+def statistics_file(model: str, seed: int = 0) -> str:
+    """Return where the statistics of a free run are kept."""
+    return f"free/{model}.nc" if seed == 0 else f"free/{model}/seed_{seed}.nc"
+
+
+def leads_file(model: str) -> str:
+    """Return where the errors of short forecasts are kept."""
+    return f"leads/{model}.nc"
+
+
+def check_closures(experiment: Experiment) -> None:
+    """Raise ValueError where nudging or guards cannot be built: before anything runs."""
+    from closura.core.closure import Zero
+
+    nudging_closure(experiment)
+    guarded(experiment, Zero())
+
+
+def simulate_training(work: Work) -> None:
+    """Run the truth that the model is nudged to."""
+    data = nudged_settings(work).data
+    _simulate(work, "truth.zarr", data.duration, data.every)
+
+
+def simulate_test(work: Work) -> None:
+    """Run the independent truth that free runs are scored against."""
+    evaluate = nudged_settings(work).evaluate
+    _simulate(work, "test.zarr", evaluate.duration, evaluate.every)
+
+
+def run_independent(work: Work) -> None:
+    """Run a third truth for its statistics: its distance from the second is the noise floor."""
+    truth, lengths = truth_model(work.experiment), lengths_of(work)
+    spinup = cast(float, nudged_settings(work).data.spinup)
+    key = work.key("truth/independent")
+    spun = Lengths(
+        spinup + lengths.duration, spinup + lengths.discard, lengths.every, lengths.block
+    )  # fmt: skip
+    found = free_run(truth, truth.initial_state(key), spun, key=key, name="independent truth")
+    write_dataset(found, work.folder / statistics_file(FLOOR))
+
+
+def nudge(work: Work) -> None:
+    """Nudge the model to the truth, and keep what it saw and what that took."""
+    _nudge(work, work.experiment.model("coarse"), work.folder / RECORDED)
+
+
+def make_pairs(work: Work) -> None:
+    """Make pairs of the nudged run, and hold out a part of it."""
+    held = nudged_settings(work).data.held_out
+    pairs = _pairs_of(work, work.folder / RECORDED)
+    training, test = pairs.split(held.fraction, blocks=held.blocks, gap=held.gap)
+    save_pairs(work.folder / TRAINING, training)
+    save_pairs(work.folder / HELD_OUT, test)
+
+
+def learn_again(work: Work, name: str, seed: int) -> None:
+    """Fit a learner; where it iterates, nudge the corrected model and add what it still lacks."""
+    settings = nudged_settings(work)
+    history: list[dict[str, Any]] = []
+    key = jax.random.fold_in(work.key(f"learn/{name}"), seed)
+    learned: list[Any] = []
+    for number in range(1 + settings.iterate.get(name, 0)):
+        pairs = work.pairs(TRAINING)
+        if number:
+            report("evaluate", model=name, what=f"nudged again, round {number}")
+            model = corrected(work, functools.reduce(operator.add, learned))
+            pairs = _pairs_of(work, _nudge(work, model, None))
+
+        def listener(event: str, values: dict[str, Any], number: int = number) -> None:
+            if event == "train":
+                history.append({k: plain(v) for k, v in values.items()} | {"round": number + 1})
+
+        with listen(listener):
+            closure = work.learner(name, seed).fit(pairs, key=jax.random.fold_in(key, number))
+        learned.append(closure)
+    keep_closure(work, name, seed, functools.reduce(operator.add, learned), history)
+
+
+def corrected(work: Work, closure: Any, *, record: bool = False) -> Any:
+    """Return the coarse model with a learned closure, inside its guards."""
+    said, model = nudged_settings(work).coupling, work.experiment.model("coarse")
+    pairs = work.pairs(TRAINING) if nudged_settings(work).guards else None
+    inside = guarded(work.experiment, closure, pairs)
+    return couple(model, inside, at=said.at, every=cast(int, said.every), record=record)
+
+
+def _simulate(work: Work, name: str, length: Any, every: Any) -> Any:
+    return simulate(
+        truth_model(work.experiment),
+        duration=length,
+        spinup=nudged_settings(work).data.spinup,
+        every=every,
+        key=work.key(f"truth/{name}"),
+        path=work.folder / name,
+    )
+
+
+def _nudge(work: Work, model: Any, path: Path | None) -> Any:
+    """Return a nudged run of a model; in memory if there is no path."""
+    data = nudged_settings(work).data
+    nudged = couple(model, nudging_closure(work.experiment), at="step", record=True)
+    with reference_run(work) as truth:
+        state, every = first_state_of(work, truth), cast(float, data.every)
+        length = cast(float, data.duration) - (every if truth is not None else 0.0)
+        record = cast(float, data.record)
+        return simulate(
+            nudged,
+            duration=record * int(length / record + 1e-6),
+            every=record,
+            key=work.key("nudged"),
+            state=state,
+            inputs=nudging_inputs(work, truth),
+            variables=(),
+            recorded=True,
+            path=path,
+        )
+
+
+def _pairs_of(work: Work, run: Any) -> Any:
+    """Return the pairs of a nudged run, stored or in memory."""
+    opened = open_run(run) if isinstance(run, Path) else run
+    coarse, data = work.experiment.model("coarse"), nudged_settings(work).data
+    return diagnose(
+        opened, coarse=coarse, target="nudging", skip=cast(float, data.discard), inputs=date(work)
+    )  # fmt: skip
+
+
+def first_state_of(work: Work, truth: Any) -> Any:
+    """Return the state that a run starts from: that of the truth at its first instant, or a file's.
+
+    Runs are started at the same state whatever their closure.
+    """
+    if truth is None:
+        return first_state(work)
+    states = states_at(work.experiment.model("coarse"), truth, Starts(np.array([0]), np.array([0])))
+    return jax.tree.map(lambda leaf: leaf[..., 0], states)
+
+
+def lengths_of(work: Work) -> Lengths:
+    """Return how long free runs are."""
+    said: FreeRuns = nudged_settings(work).evaluate
+    numbers = (said.duration, said.discard, said.every, said.block)
+    return Lengths(*(cast(float, value) for value in numbers))
+
+
+def nudged_settings(work: Work) -> NudgedExperiment:
+    """Return the settings of the experiment."""
+    return cast(NudgedExperiment, work.experiment.settings)

@@ -1,0 +1,145 @@
+"""Scores of free runs of a made atmosphere whose errors are known."""
+
+import jax
+import numpy as np
+import pytest
+import xarray as xr
+
+from closura.data.simulate import simulate
+from closura.evaluation.atmosphere import Resampling, score_free_runs, scored_variables
+from closura.evaluation.free_runs import BLOW_UP, SURVIVED
+from closura.evaluation.gain import BLEW_UP, IMPROVED, UNRESOLVED, WORSE
+from closura.evaluation.leads import forecast_errors, score_leads, spaced_starts
+from closura.evaluation.running_means import statistics_of
+from closura.models.lorenz96 import Lorenz96
+
+LEVELS, LAT = np.array([0.125, 0.375, 0.75]), np.array([-70.0, -35.0, 0.0, 30.0, 65.0])
+LON = np.arange(0.0, 360.0, 60.0)
+RESAMPLING = Resampling(samples=200, level=0.9, seed=4)
+
+
+def climate(*, wind=0.0, warmth=0.0, seed=0, times=60):
+    """A run of independent instants: jets at 35 S and 30 N, and noise of 1 m/s and 1 K."""
+    shape = (times, 3, 5, 6)
+    noise = np.random.default_rng(seed).normal(size=(3, *shape))
+    jet = 30.0 * np.exp(-(((abs(LAT) - 33) / 12) ** 2))[:, None]
+    dims = ("time", "level", "lat", "lon")
+    coordinates = {"time": np.arange(times) * 0.5, "level": LEVELS, "lat": LAT, "lon": LON}
+    fields = {"u": jet + wind, "v": np.zeros((5, 1)), "temperature": np.full((5, 1), 250 + warmth)}
+    made = {
+        name: (dims, noise[number] + value, {"units": "K" if name == "temperature" else "m s-1"})
+        for number, (name, value) in enumerate(fields.items())
+    }
+    return statistics_of(xr.Dataset(made, coordinates), block=10)
+
+
+@pytest.fixture(scope="module")
+def scores():
+    lost = xr.Dataset().assign_attrs({BLOW_UP: "u is not finite from time 3 on", SURVIVED: 3.0})
+    runs = {
+        "no closure": climate(wind=4.0, warmth=2.0, seed=1), "good": climate(wind=0.3, seed=2),
+        "same": climate(wind=4.0, warmth=2.0, seed=3), "warm": climate(warmth=5.0, seed=4),
+        "lost": lost,
+    }  # fmt: skip
+    other = climate(seed=10)
+    return score_free_runs(runs, truth=climate(seed=9), other=other, resampling=RESAMPLING)
+
+
+def test_wind_is_scored_first_and_temperature_always():
+    assert scored_variables(climate())[:2] == ["wind", "temperature"]
+
+
+def test_the_error_is_the_bias_and_a_little_noise(scores):
+    # the bias of 4 m/s in u and the noise of two means of 60 instants in u and v: 4 / 60
+    expected = np.sqrt(4.0**2 + 4 / 60)
+    found = scores["mean_error"].sel(model="no closure", variable="wind")
+    assert float(found) == pytest.approx(expected, abs=0.1)
+    floor = float(scores["mean_error"].sel(model="noise floor", variable="wind"))
+    assert floor == pytest.approx(np.sqrt(4 / 60), abs=0.05)
+
+
+def test_zonal_means_carry_less_noise(scores):
+    floor = scores.sel(model="noise floor", variable="wind")
+    # means over six longitudes: the variance is a sixth
+    ratio = float(floor["zonal_error"] / floor["mean_error"])
+    assert ratio == pytest.approx(1 / np.sqrt(6), abs=0.15)
+
+
+@pytest.mark.parametrize(
+    ("model", "variable", "verdict"),
+    [
+        ("good", "wind", IMPROVED), ("good", "temperature", IMPROVED),
+        ("same", "wind", UNRESOLVED), ("same", "temperature", UNRESOLVED),
+        ("warm", "wind", IMPROVED), ("warm", "temperature", WORSE),
+        ("lost", "wind", BLEW_UP), ("no closure", "wind", ""), ("noise floor", "wind", ""),
+    ],
+)  # fmt: skip
+def test_the_verdict_is_of_each_variable_by_itself(scores, model, variable, verdict):
+    assert scores["verdict"].sel(model=model, variable=variable).item() == verdict
+
+
+def test_the_excess_over_the_floor_is_what_can_be_removed(scores):
+    row = scores.sel(variable="wind")
+    error = row["mean_error"]
+    expected = (error.sel(model="no closure") - error.sel(model="good")) / (
+        error.sel(model="no closure") - error.sel(model="noise floor")
+    )
+    found = float(row["excess_removed"].sel(model="good"))
+    assert found == pytest.approx(float(expected))
+    assert 0.85 < found < 1.05
+
+
+def test_a_run_that_blew_up_has_no_error_but_a_line_and_a_time(scores):
+    row = scores.sel(model="lost")
+    assert np.isnan(row["mean_error"]).all()
+    assert bool(row["blew_up"]) and float(row["survived"]) == 3.0
+    assert "lost blew up: u is not finite" in scores.attrs["warnings"]
+
+
+def test_jets_and_sections_are_kept_for_every_run_and_the_truth(scores):
+    north = scores["jet_strength"].sel(hemisphere="north")
+    assert float(north.sel(model="no closure") - north.sel(model="good")) == pytest.approx(
+        3.7, abs=0.5
+    )
+    section = scores["section"].sel(model="no closure", field="u")
+    difference = section - scores["truth_section"].sel(field="u")
+    np.testing.assert_allclose(difference, 4.0, atol=0.6)
+
+
+def test_a_run_without_a_closure_must_be_there():
+    with pytest.raises(ValueError, match="gains are measured from one called 'no closure'"):
+        score_free_runs({"good": climate()}, truth=climate(), other=None)
+
+
+def test_against_one_climatology_the_floor_is_the_sampling_error_of_the_model():
+    one = climate(seed=9).isel(block=[0])
+    found = score_free_runs(
+        {"no closure": climate(wind=4.0, seed=1)}, truth=one, other=None, resampling=RESAMPLING
+    )
+    floor = float(found["mean_error"].sel(model="noise floor", variable="wind"))
+    assert floor == pytest.approx(np.sqrt(2 / 60), abs=0.05)
+
+
+def test_a_forecast_by_the_truth_itself_has_no_error_and_another_model_has():
+    model = Lorenz96(K=5, F=9.0, dt=0.02)
+    truth = simulate(model, duration=2.0, spinup=1.0, every=0.1, key=jax.random.key(2))
+    starts = spaced_starts(truth, count=6, lead=0.4)
+    squares = {
+        name: forecast_errors(
+            made, truth, starts, lead=0.4, every=0.2, variables=["X"], key=jax.random.key(0)
+        )
+        for name, made in (("same", model), ("weak", Lorenz96(K=5, F=7.0, dt=0.02)))
+    }
+    found = score_leads(squares, samples=50, level=0.9, seed=0)["forecast_rmse"]
+    np.testing.assert_allclose(found["lead"], [0.2, 0.4])
+    np.testing.assert_allclose(found.sel(model="same"), 0.0, atol=1e-9)
+    weak = found.sel(model="weak", variable="X").values
+    # F lacks 2: after 0.2 time units about 0.4 is missing, and then it grows
+    assert 0.2 < weak[0] < 0.6 < weak[1] * 1.5
+    assert weak[1] > weak[0]
+
+
+def test_a_lead_longer_than_the_truth_is_refused():
+    truth = simulate(Lorenz96(K=5), duration=1.0, every=0.1, key=jax.random.key(2))
+    with pytest.raises(ValueError, match="a forecast lasts 5 and the truth 1"):
+        spaced_starts(truth, count=3, lead=5.0)
