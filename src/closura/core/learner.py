@@ -21,7 +21,8 @@ class Pairs:
     """Fields of the coarse model and the tendency it lacked, in time order.
 
     Every array is laid out ``(series, time, *field)``: a series is one uninterrupted record (an
-    ensemble member, or the whole file). Targets are tendencies to add.
+    ensemble member, or the whole file). Targets are tendencies to add. Arrays may lie in a file
+    and be read part by part (`LazyArray`), so that pairs may be larger than memory.
 
     Args:
         inputs: The fields that a closure will see, by name.
@@ -44,8 +45,8 @@ class Pairs:
             of the input, then of its part, ``(time, *part)``; e.g. the calendar's day and hour.
     """
 
-    inputs: Mapping[str, np.ndarray]
-    targets: Mapping[str, np.ndarray]
+    inputs: Mapping[str, Any]
+    targets: Mapping[str, Any]
     time: np.ndarray
     passport: Passport
     variables: Mapping[str, Variable] = field(default_factory=dict)

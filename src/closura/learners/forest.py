@@ -12,7 +12,8 @@ from jaxtyping import Array
 from closura.closures.features import AbstractFeatures, Stencil
 from closura.closures.learned import LearnedClosure, Scaling
 from closura.core.learner import AbstractLearner, Pairs
-from closura.learners.tables import Table, measure_scaling, standardised_tables, tables
+from closura.core.pieces import in_memory
+from closura.learners.tables import HELD, Table, measure_scaling, standardised_tables, tables
 from closura.nets.forest import Tree, TreeTable, pack_trees
 
 MISSING = "Forest needs scikit-learn: pip install 'closura[trees]'"
@@ -69,6 +70,7 @@ class Forest(AbstractLearner):
             ImportError: scikit-learn is not installed.
         """
         regressor = _regressor()
+        pairs = in_memory(pairs, HELD)
         features = self.features.bind(pairs)
         scaling = measure_scaling(features, pairs)
         chosen, grown = (

@@ -1,5 +1,6 @@
 """Recorded pairs as the tables that predictors are fitted on, a bounded piece at a time."""
 
+from collections import Counter
 from collections.abc import Iterator
 from functools import partial
 from typing import Any, NamedTuple
@@ -12,8 +13,9 @@ import numpy as np
 from closura.closures.features import AbstractFeatures
 from closura.closures.learned import Scaling
 from closura.core.learner import Pairs
+from closura.core.pieces import Piece, pieces
 
-INSTANTS = 16384  # instants turned into a table at once: a few ten MB for the features we have
+HELD = 1e9  # bytes of stored pairs up to which they are read once and kept
 
 
 class Table(NamedTuple):
@@ -24,27 +26,48 @@ class Table(NamedTuple):
 
 
 def tables(features: AbstractFeatures, pairs: Pairs) -> Iterator[Table]:
-    """Yield the pairs as tables, in the order (series, time, sample), piece by piece.
+    """Yield the pairs as tables, piece by piece, in the order in which `pieces` walks them.
 
     Args:
         features: Bound features.
         pairs: May be larger than memory: a piece is read when its turn comes.
     """
-    for series in range(pairs.series):
-        for start in range(0, len(pairs.time), INSTANTS):
-            times = slice(start, start + INSTANTS)
-            fields, given = pairs.instants(series, times)
-            read = {name: fields[name] for name, _ in features.read}
-            targets = {name: np.asarray(a[series, times]) for name, a in pairs.targets.items()}
-            table, wanted = _tabulate(features, read, given, targets)
-            yield Table(np.asarray(table), np.asarray(wanted))
+    for piece in pieces(pairs, instant=bytes_of_table(features, pairs)):
+        yield _table(features, piece)
 
 
-@eqx.filter_jit
-def _tabulate(features: AbstractFeatures, read: Any, given: Any, targets: Any):
+def tabulate(features: AbstractFeatures, fields: Any, given: Any, targets: Any) -> Table:
+    """Return instants (instant, *field) as a table, inside a compiled function."""
+    read = {name: fields[name] for name, _ in features.read}
     rows = jax.vmap(features.inputs)(read, given)
     wanted = jax.vmap(features.collect)(targets)
-    return rows.reshape(-1, *rows.shape[2:]), wanted.reshape(-1, *wanted.shape[2:])
+    flat = lambda a: a.reshape(-1, *a.shape[2:])  # noqa: E731
+    return Table(flat(rows), flat(wanted))
+
+
+def shape_of_table(features: AbstractFeatures, pairs: Pairs) -> Table:
+    """Return the shapes and types of the table of one instant, without reading any."""
+    one = lambda a: jax.ShapeDtypeStruct((1, *np.shape(a)[2:]), a.dtype)  # noqa: E731
+    fields, targets = jax.tree.map(one, (dict(pairs.inputs), dict(pairs.targets)))
+    given = {
+        name: {part: jax.ShapeDtypeStruct((1, *np.shape(v)[1:]), np.asarray(v[:1]).dtype)
+               for part, v in parts.items()}
+        for name, parts in pairs.given.items()
+    }  # fmt: skip
+    return eqx.filter_eval_shape(tabulate, features, fields, given or None, targets)
+
+
+def bytes_of_table(features: AbstractFeatures, pairs: Pairs, *, number: int = 8) -> int:
+    """Return the bytes that one instant takes as a table of numbers of so many bytes."""
+    return number * sum(part.size for part in shape_of_table(features, pairs))
+
+
+def _table(features: AbstractFeatures, piece: Piece) -> Table:
+    fields = {name: piece.fields[name] for name, _ in features.read}
+    return Table(*map(np.asarray, _tabulate(features, fields, piece.given, piece.targets)))
+
+
+_tabulate = eqx.filter_jit(tabulate)
 
 
 def measure_scaling(features: AbstractFeatures, pairs: Pairs) -> Scaling:
@@ -56,11 +79,18 @@ def measure_scaling(features: AbstractFeatures, pairs: Pairs) -> Scaling:
     Raises:
         ValueError: The pairs hold values that are not finite.
     """
-    _check_finite(pairs)
-    inputs, outputs = _Moments(), _Moments()
-    for table in tables(features, pairs):
-        inputs.add(table.inputs)
-        outputs.add(table.outputs)
+    inputs, outputs, bad = _Moments(), _Moments(), Counter[str]()
+    for piece in pieces(pairs, instant=bytes_of_table(features, pairs)):
+        bad.update(_not_finite(piece))
+        if not bad:
+            table = _table(features, piece)
+            inputs.add(table.inputs)
+            outputs.add(table.outputs)
+    for name, count in bad.items():
+        raise ValueError(
+            f"{name} of the pairs holds {count} values that are not finite; "
+            "drop those times, or fill them, before fitting."
+        )
     held = partial(jnp.asarray, dtype=float)
     return Scaling(
         mean=held(inputs.mean),
@@ -73,14 +103,23 @@ def measure_scaling(features: AbstractFeatures, pairs: Pairs) -> Scaling:
 
 
 def standardise(
-    features: AbstractFeatures, pairs: Pairs, scaling: Scaling, *, dtype: Any = np.float32
+    features: AbstractFeatures, pairs: Pairs, scaling: Scaling, *, most: int | None = None
 ) -> Table:
-    """Return all pairs as one table, each column minus its mean over its deviation."""
-    pieces = [
-        Table(*(column.astype(dtype) for column in piece))
-        for piece in standardised_tables(features, pairs, scaling)
-    ]
-    return Table(*(np.concatenate(column) for column in zip(*pieces, strict=True)))
+    """Return the pairs as one table in float32, each column minus its mean over its deviation.
+
+    Args:
+        features: Bound features.
+        pairs: In memory or not.
+        scaling: Means and deviations.
+        most: Rows to keep at most, evenly spread; None keeps all.
+    """
+    rows = len(pairs) * shape_of_table(features, pairs).inputs.shape[0]
+    stride = 1 if most is None else -(-rows // most)
+    kept, seen = [], 0
+    for table in standardised_tables(features, pairs, scaling):
+        kept.append(Table(*(c[-seen % stride :: stride].astype(np.float32) for c in table)))
+        seen += len(table.inputs)
+    return Table(*(np.concatenate(column) for column in zip(*kept, strict=True)))
 
 
 def standardised_tables(
@@ -127,16 +166,12 @@ class _Moments:
         return np.where(self.upper > self.lower, deviation, constant)
 
 
-def _check_finite(pairs: Pairs) -> None:
-    for kind, arrays in (("input", pairs.inputs), ("target", pairs.targets)):
+def _not_finite(piece: Piece) -> dict[str, int]:
+    """Return the number of values that are not finite, of the arrays that hold some."""
+    found = {}
+    for kind, arrays in (("input", piece.fields), ("target", piece.targets)):
         for name, values in arrays.items():
-            bad = 0
-            for series in range(pairs.series):
-                for start in range(0, len(pairs.time), INSTANTS):
-                    piece = np.asarray(values[series, start : start + INSTANTS])
-                    bad += int(piece.size - np.count_nonzero(np.isfinite(piece)))
+            bad = int(values.size - np.count_nonzero(np.isfinite(values)))
             if bad:
-                raise ValueError(
-                    f"{kind} {name!r} of the pairs holds {bad} values that are not finite; "
-                    "drop those times, or fill them, before fitting."
-                )
+                found[f"{kind} {name!r}"] = bad
+    return found
