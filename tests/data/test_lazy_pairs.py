@@ -68,7 +68,7 @@ def test_missing_values_are_found_in_what_is_read_later(tmp_path):
     broken = record().chunk(time=5)
     broken["U"] = broken["U"].where(broken["time"] != broken["time"][17])
     broken.to_zarr(tmp_path / "record.zarr", consolidated=False)
-    message = "'U' is missing .* in 24 of 552 values, first at time 17, lev 0"
+    message = r"'U' is missing .* in 24 of 552 values, first at time 17, lev 0"
     for lazy in (False, True):
         with pytest.raises(ValueError, match=message):
             cl.read_pairs(tmp_path / "record.zarr", **NAMES, level="lev", series="col", lazy=lazy)
@@ -116,5 +116,5 @@ def test_a_damaged_chunk_is_named(tmp_path):
     stored = cl.load_pairs(tmp_path / "pairs.zarr", lazy=True)
     (chunk,) = [p for p in (tmp_path / "pairs.zarr" / "u" / "c").rglob("*") if p.is_file()]
     chunk.write_bytes(chunk.read_bytes()[:-9])
-    with pytest.raises(ValueError, match="input 'u' cannot be read at times 0 to 7 .* is damaged"):
+    with pytest.raises(ValueError, match=r"input 'u' cannot be read at times 0 to 7 .* is damaged"):
         in_memory(stored)

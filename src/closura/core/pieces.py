@@ -116,11 +116,11 @@ def in_memory(pairs: Pairs, most: int | float = np.inf) -> Pairs:
         return pairs
     whole = Block(slice(0, pairs.series), slice(0, len(pairs.time)))
     back = lambda a: a.reshape(*whole.shape, *a.shape[1:])  # noqa: E731
-    sides = {
-        side: {name: back(a) for name, a in _read(side[:-1], arrays, whole).items()}
-        for side, arrays in (("inputs", pairs.inputs), ("targets", pairs.targets))
-    }
-    return replace(pairs, **sides)
+    inputs, targets = (
+        {name: back(a) for name, a in _read(kind, arrays, whole).items()}
+        for kind, arrays in (("input", pairs.inputs), ("target", pairs.targets))
+    )
+    return replace(pairs, inputs=inputs, targets=targets)
 
 
 def _read(kind: str, arrays: Mapping[str, Any], block: Block) -> dict[str, np.ndarray]:

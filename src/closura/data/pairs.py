@@ -286,15 +286,15 @@ def _without_missing(pairs: Pairs, on_missing: str, file, layout, readings) -> P
     return Pairs(**{**vars(kept), "warnings": (*kept.warnings, *warnings)})
 
 
-def _missing(values: Any) -> tuple[int, np.ndarray | None, np.ndarray]:
+def _missing(values: Any) -> tuple[int, Sequence[int], np.ndarray]:
     """Return how many values are missing, the first (time, series, *levels), and at which times."""
-    gone, count, first = np.zeros(values.shape[1], bool), 0, None
+    gone, count = np.zeros(values.shape[1], bool), 0
+    first: Sequence[int] = ()
     for start, stop in pairwise(times_at_once(values)):
         bad = ~np.isfinite(np.asarray(values[:, start:stop]))
         gone[start:stop] = bad.any(axis=(0, *range(2, bad.ndim)))
         if bad.any():
             count += int(bad.sum())
-            here = np.argwhere(np.moveaxis(bad, 1, 0))[0]
-            here[0] += start
-            first = here if first is None else first
+            time, *others = np.argwhere(np.moveaxis(bad, 1, 0))[0].tolist()
+            first = first or (start + time, *others)
     return count, first, gone

@@ -133,14 +133,14 @@ def in_chunks(values: Any) -> Any:
     each = max(1, int(np.prod(field)) * values.dtype.itemsize)
     rows = min(series, max(1, CHUNK // each))
     shape = (rows, min(times, max(1, CHUNK // (each * rows))), *field)
-    return from_array(values, chunks=shape, name=False)  # type: ignore[no-untyped-call]
+    return from_array(values, chunks=shape, name=False)
 
 
 def _stored(path: Path, name: str) -> LazyArray:
     """Return one array of a store, unread."""
     array = zarr.open_array(path / name, mode="r")
     read = lambda series, times: np.asarray(array[series, times])  # noqa: E731
-    return LazyArray(read, array.shape, array.dtype, chunks=array.chunks[:2])
+    return LazyArray(read, array.shape, array.dtype, chunks=(array.chunks[0], array.chunks[1]))
 
 
 def holds_pairs(path: Path) -> bool:
