@@ -13,7 +13,14 @@ from closura.closures.features import AbstractFeatures, Stencil
 from closura.closures.learned import LearnedClosure, Scaling
 from closura.core.learner import AbstractLearner, Pairs
 from closura.core.pieces import in_memory
-from closura.learners.tables import HELD, Table, measure_scaling, standardised_tables, tables
+from closura.learners.tables import (
+    HELD,
+    Table,
+    check_rows,
+    measure_scaling,
+    samples_at_once,
+    standardised_tables,
+)
 from closura.nets.forest import Tree, TreeTable, pack_trees
 
 MISSING = "Forest needs scikit-learn: pip install 'closura[trees]'"
@@ -72,6 +79,7 @@ class Forest(AbstractLearner):
         regressor = _regressor()
         pairs = in_memory(pairs, HELD)
         features = self.features.bind(pairs)
+        check_rows("Forest", features, pairs)
         scaling = measure_scaling(features, pairs)
         chosen, grown = (
             int(jax.random.randint(k, (), 0, 2**31 - 1)) for k in jax.random.split(key)
@@ -94,7 +102,7 @@ class Forest(AbstractLearner):
         self, features: AbstractFeatures, pairs: Pairs, scaling: Scaling, draw: np.random.Generator
     ) -> Table:
         """Return raw inputs and standardised outputs of the samples that trees are grown on."""
-        count = sum(len(table.inputs) for table in tables(features, pairs))
+        count = len(pairs) * samples_at_once(features, pairs)
         wanted = min(count, self.samples or count)
         rows = np.sort(draw.choice(count, wanted, replace=False, shuffle=False))
         pieces, seen = [], 0

@@ -19,7 +19,7 @@ from closura.closures.physical import (
 )
 from closura.core.learner import AbstractLearner, Pairs
 from closura.core.pieces import in_memory
-from closura.learners.tables import HELD, measure_scaling, standardised_tables
+from closura.learners.tables import HELD, check_rows, measure_scaling, standardised_tables
 from closura.nets.affine import Affine
 
 
@@ -42,6 +42,7 @@ class Linear(AbstractLearner):
         """Return the least-squares closure; the key is not needed."""
         pairs = in_memory(pairs, HELD)
         features = self.features.bind(pairs)
+        check_rows("Linear", features, pairs)
         scaling = measure_scaling(features, pairs)
         blocks = (
             (np.column_stack([np.ones(len(table.inputs)), table.inputs]), table.outputs)

@@ -13,7 +13,7 @@ from jaxtyping import Array
 AXIS = "process"
 
 # (carried, samples, rows, settings, average over processes) -> what is carried on, and a result
-Pass = Callable[[Any, Any, Array, Any, Callable[[Any], Any]], tuple[Any, Any, Array]]
+Pass = Callable[[Any, Any, Any, Any, Callable[[Any], Any]], tuple[Any, Any, Array]]
 
 
 def check_shares(learner: str, batch: int) -> None:
@@ -62,15 +62,15 @@ def shared(
 
 
 @eqx.filter_jit
-def _alone(passed: Pass, carried: Any, samples: Any, rows: Array, settings: Any) -> Any:
+def _alone(passed: Pass, carried: Any, samples: Any, rows: Any, settings: Any) -> Any:
     return passed(carried, samples, rows, settings, lambda value: value)
 
 
 @eqx.filter_jit
 def _together(
-    passed: Pass, carried: Any, samples: Any, rows: Array, arrays: Any, rest: Any, mesh: Mesh
+    passed: Pass, carried: Any, samples: Any, rows: Any, arrays: Any, rest: Any, mesh: Mesh
 ) -> Any:
-    def mine(carried: Any, samples: Any, rows: Array, arrays: Any) -> Any:
+    def mine(carried: Any, samples: Any, rows: Any, arrays: Any) -> Any:
         settings = eqx.combine(arrays, rest)
         return passed(carried, samples, rows, settings, lambda value: lax.pmean(value, AXIS))
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import numpy as np
@@ -10,14 +10,13 @@ import numpy as np
 from closura.learners.processes import my_share
 
 
+@runtime_checkable
 class Samples(Protocol):
-    """Samples that an epoch goes through, in memory or not.
+    """Samples that an epoch goes through, in memory or not."""
 
-    Attributes:
-        count: How many there are in an epoch.
-    """
-
-    count: int
+    @property
+    def count(self) -> int:
+        """How many there are in an epoch."""
 
     def parts(
         self, shuffle: np.random.Generator, updates: int, batch: int

@@ -18,7 +18,7 @@ from closura.core.learner import Pairs
 from closura.core.pieces import Block, bytes_of_instant, cut, read_piece
 from closura.learners.processes import my_share
 from closura.learners.samples import Held, Samples
-from closura.learners.tables import Table, bytes_of_table, shape_of_table, standardise, tabulate
+from closura.learners.tables import Table, bytes_of_table, samples_at_once, standardise, tabulate
 
 LANES = 4  # parts of a record that are read side by side: up to so many processes share the work
 LIVE = 8  # buffers that may be alive at once: read, joined, being tabulated, being trained on
@@ -100,14 +100,14 @@ class Stream:
     @cached_property
     def lanes(self) -> int:
         """Number of lanes: at most as many as there are pieces, and a divisor of the batch."""
-        wanted = _lanes_wanted()
-        return max(n for n in range(1, wanted + 1)
-                   if wanted % n == 0 and self.batch % n == 0 and n <= len(self.blocks))  # fmt: skip
+        most = min(_lanes_wanted(), len(self.blocks))
+        common = gcd(_lanes_wanted(), self.batch)
+        return max(lanes for lanes in range(1, most + 1) if common % lanes == 0)
 
     @cached_property
     def rows(self) -> int:
         """Samples of one instant."""
-        return int(shape_of_table(self.features, self.pairs).inputs.shape[0])
+        return samples_at_once(self.features, self.pairs)
 
     @cached_property
     def sizes(self) -> list[int]:

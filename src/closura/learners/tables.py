@@ -19,7 +19,7 @@ HELD = 1e9  # bytes of stored pairs up to which they are read once and kept
 
 
 class Table(NamedTuple):
-    """Features (sample, feature) and what should be predicted from them (sample, output)."""
+    """Features (sample, *place, feature) and what should be predicted (sample, *place, output)."""
 
     inputs: np.ndarray
     outputs: np.ndarray
@@ -34,6 +34,21 @@ def tables(features: AbstractFeatures, pairs: Pairs) -> Iterator[Table]:
     """
     for piece in pieces(pairs, instant=bytes_of_table(features, pairs)):
         yield _table(features, piece)
+
+
+def samples_at_once(features: AbstractFeatures, pairs: Pairs) -> int:
+    """Return how many samples one instant of the pairs gives."""
+    return int(shape_of_table(features, pairs).inputs.shape[0])
+
+
+def check_rows(learner: str, features: AbstractFeatures, pairs: Pairs) -> None:
+    """Raise ValueError unless every sample of the features is one row of numbers."""
+    shape = shape_of_table(features, pairs).inputs.shape
+    if len(shape) != 2:
+        raise ValueError(
+            f"{learner} wants samples that are rows, and a sample of {type(features).__name__} has "
+            f"shape {shape[1:]}; use Column or ColumnNeighbourhood."
+        )
 
 
 def tabulate(features: AbstractFeatures, fields: Any, given: Any, targets: Any) -> Table:
@@ -111,9 +126,10 @@ def standardise(
         features: Bound features.
         pairs: In memory or not.
         scaling: Means and deviations.
-        most: Rows to keep at most, evenly spread; None keeps all.
+        most: Rows to keep at most, evenly spread; None keeps all. A sample with places has one
+            row at each.
     """
-    rows = len(pairs) * shape_of_table(features, pairs).inputs.shape[0]
+    rows = len(pairs) * int(np.prod(shape_of_table(features, pairs).inputs.shape[:-1]))
     stride = 1 if most is None else -(-rows // most)
     kept, seen = [], 0
     for table in standardised_tables(features, pairs, scaling):
@@ -149,7 +165,7 @@ class _Moments:
 
     def add(self, table: np.ndarray) -> None:
         """Take in the rows of a table."""
-        table = table.astype(float)
+        table = table.astype(float).reshape(-1, table.shape[-1])
         count, mean = len(table), table.mean(axis=0)
         total, shift = self.count + count, mean - self.mean
         self.squares = (

@@ -20,6 +20,9 @@ REGISTRY: dict[str, dict[str, str]] = {
     "features": {
         "Stencil": "closura.closures.features:Stencil",
         "Whole": "closura.closures.features:Whole",
+        "Column": "closura.closures.atmosphere:Column",
+        "ColumnNeighbourhood": "closura.closures.atmosphere:ColumnNeighbourhood",
+        "LatLonImage": "closura.closures.atmosphere:LatLonImage",
     },
     "learners": {
         "Linear": "closura.learners.linear:Linear",
@@ -30,6 +33,7 @@ REGISTRY: dict[str, dict[str, str]] = {
         "White": "closura.learners.noise:White",
         "WithNoise": "closura.learners.noise:WithNoise",
         "Online": "closura.learners.online:Online",
+        "ClimatologicalCorrection": "closura.learners.climatology:ClimatologicalCorrection",
     },
     "solvers": {
         "Climatology": "closura.solvers.baselines:Climatology",
