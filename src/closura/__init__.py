@@ -30,6 +30,7 @@ _HOME = {
         "Uniform",
     ),
     "core.problem": ("AbstractMemorylessSolver", "AbstractSolver", "Observations"),
+    "core.processes": ("distributed",),
     "core.rollout": ("rollout",),
     "core.series": ("Series",),
     "core.on_host": ("OnHost",),
