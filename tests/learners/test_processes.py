@@ -24,7 +24,7 @@ import closura as cl
 from closura.core import progress
 from closura.core.lazy import LazyArray
 number = cl.distributed()
-jax.config.update("jax_compilation_cache_dir", None)
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
 reads = []
 original = LazyArray.__array__
 def noting(self, dtype=None, copy=None):
@@ -48,6 +48,8 @@ for name, memory in (("held", 1e9), ("stream", 3e5)):
 print(json.dumps([number, found]))
 """
 
+CACHED = {"JAX_COMPILATION_CACHE_DIR": str(jax.config.jax_compilation_cache_dir)}
+
 
 def free_port() -> int:
     with socket.socket() as one:
@@ -62,7 +64,7 @@ def run(path: Path, count: int) -> list[dict]:
         subprocess.Popen(
             [sys.executable, "-c", PROGRAM, str(path)], text=True,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            env=os.environ | dict(zip(ENVIRONMENT, (address, str(count), str(n)), strict=True)),
+            env=os.environ | CACHED | dict(zip(ENVIRONMENT, (address, str(count), str(n)), strict=True)),
         )
         for n in range(count)
     ]  # fmt: skip

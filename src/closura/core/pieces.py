@@ -57,17 +57,22 @@ def pieces(pairs: Pairs, *, instant: int = 0) -> Iterator[Piece]:
         yield read_piece(pairs, block)
 
 
-def cut(pairs: Pairs, *, instant: int = 0) -> list[Block]:
+def cut(pairs: Pairs, *, instant: int = 0, size: float | None = None) -> list[Block]:
     """Return the blocks that pairs are walked in.
 
     Blocks of pairs in memory follow one another as (series, time) do: several whole series, or a
     stretch of one. Those of stored pairs follow what is stored in one piece, which is then read
     once. Their size is a matter of bytes, not of instants.
+
+    Args:
+        pairs: In memory or not.
+        instant: Bytes that are made of one instant, beside what the pairs themselves hold of it.
+        size: Bytes of a block; `PIECE` by default.
     """
     arrays = [*pairs.inputs.values(), *pairs.targets.values()]
     bytes_each = instant + bytes_of_instant(pairs)
     count, times = pairs.series, len(pairs.time)
-    most = max(1, PIECE // max(1, bytes_each))
+    most = max(1, int(PIECE if size is None else size) // max(1, bytes_each))
     stored = [array.edges for array in arrays if is_lazy(array)]
     if stored:
         series, along = (_common(edges) for edges in zip(*stored, strict=True))

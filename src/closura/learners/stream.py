@@ -95,7 +95,7 @@ class Stream:
     @cached_property
     def blocks(self) -> list[Block]:
         """The pieces of the record."""
-        return cut(self.pairs, instant=bytes_of_table(self.features, self.pairs, number=4))
+        return cut(self.pairs, size=self.memory / LIVE / LANES)
 
     @cached_property
     def lanes(self) -> int:
