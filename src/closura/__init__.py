@@ -45,6 +45,7 @@ _HOME = {
     "closures.learned": ("LearnedClosure",),
     "closures.physical": ("PolynomialClosure",),
     "closures.stochastic": ("AR1Noise",),
+    "learners.boosted": ("BoostedTrees",),
     "learners.climatology": ("ClimatologicalCorrection",),
     "learners.linear": ("Linear", "Polynomial"),
     "learners.network": ("Network",),

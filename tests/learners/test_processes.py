@@ -57,6 +57,10 @@ def free_port() -> int:
         return one.getsockname()[1]
 
 
+def place(address: str, count: int, number: int) -> dict[str, str]:
+    return dict(zip(ENVIRONMENT, (address, str(count), str(number)), strict=True))
+
+
 def run(path: Path, count: int) -> list[dict]:
     """Run the program in so many processes and return what each found."""
     address = f"127.0.0.1:{free_port()}"
@@ -64,7 +68,7 @@ def run(path: Path, count: int) -> list[dict]:
         subprocess.Popen(
             [sys.executable, "-c", PROGRAM, str(path)], text=True,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            env=os.environ | CACHED | dict(zip(ENVIRONMENT, (address, str(count), str(n)), strict=True)),
+            env=os.environ | CACHED | place(address, count, n),
         )
         for n in range(count)
     ]  # fmt: skip

@@ -1,7 +1,8 @@
 """Trees of a random forest, grown in one process or by the workers of a Dask cluster."""
 
+import platform
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -56,11 +57,16 @@ class Growth:
             forest.estimators_ = [None] * first  # "grown" already: their seeds are skipped
         outputs = table.outputs[:, 0] if table.outputs.shape[1] == 1 else table.outputs
         forest.fit(table.inputs, outputs)
-        grown = [estimator.tree_ for estimator in forest.estimators_[first:]]
-        return [
-            Tree(t.feature, t.threshold, t.children_left, t.children_right, t.value[:, :, 0])
-            for t in grown
-        ]
+        return as_trees(forest.estimators_[first:])
+
+
+def as_trees(estimators: Sequence[Any]) -> list[Tree]:
+    """Return fitted scikit-learn regression trees as arrays."""
+    grown = [estimator.tree_ for estimator in estimators]
+    return [
+        Tree(t.feature, t.threshold, t.children_left, t.children_right, t.value[:, :, 0])
+        for t in grown
+    ]
 
 
 def regressor() -> Any:
@@ -84,8 +90,6 @@ def _grow_one(task: tuple[Growth, str, int]) -> Tree:
             np.load(Path(folder) / f"{side}.npy", mmap_mode="r") for side in ("inputs", "outputs")
         )
     except FileNotFoundError as error:
-        import platform
-
         raise FileNotFoundError(
             f"Forest: the worker on {platform.node()} does not see {folder}; set TMPDIR to a "
             "folder that all workers share."
