@@ -44,7 +44,7 @@ HOMES = {
     "blackjax": {"solvers/markov.py"},
     "flowjax": {"solvers/neural.py"},
     "pyqg_jax": {"models/quasigeostrophic.py"},
-    "dinosaur": {"models/primitive_equations.py"},
+    "dinosaur": {"models/spectral_core.py"},
     "onnx": {"export"},
     "onnxruntime": {"export"},
 }

@@ -5,6 +5,7 @@ REGISTRY: dict[str, dict[str, str]] = {
         "Lorenz63": "closura.models.lorenz63:Lorenz63",
         "Lorenz96": "closura.models.lorenz96:Lorenz96",
         "Lorenz96TwoScale": "closura.models.lorenz96:Lorenz96TwoScale",
+        "PrimitiveEquations": "closura.models.primitive_equations:PrimitiveEquations",
     },
     "steppers": {
         "Euler": "closura.core.steppers:Euler",
