@@ -111,7 +111,7 @@ def test_buffers_have_the_same_shapes_in_every_epoch(stream):
 def losses(pairs: Pairs, **settings) -> list[float]:
     heard = []
     network = cl.Network(**{"features": cl.Whole(), "width": 8, "epochs": 4, "batch": 8,
-                            "learning_rate": 2e-2, "memory": MEMORY} | settings)  # fmt: skip
+                            "learning_rate": 2e-2, "memory": 15000.0} | settings)  # fmt: skip
     with progress.listen(lambda event, values: heard.append(values)):
         network.fit(pairs, key=jax.random.key(0))
     return [(values["loss"], values["validation"]) for values in heard]

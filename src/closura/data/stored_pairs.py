@@ -20,7 +20,9 @@ from closura.data.store import open_run, write_store
 
 FORMAT = "closura pairs 1"
 WEIGHTS = "mass of levels"
-CHUNK = 2**25  # bytes of a stored chunk: what is read at once, and kept several times
+CHUNK = (
+    2**23
+)  # bytes of a stored chunk: several variables, lanes and buffers of them are held at once
 COORDINATE, STATIC = "coordinate ", "static "  # before the names of what samples share
 
 

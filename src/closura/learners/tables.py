@@ -131,13 +131,18 @@ def standardise(
         most: Rows to keep at most, evenly spread; None keeps all. A sample with places has one
             row at each.
     """
-    rows = len(pairs) * int(np.prod(shape_of_table(features, pairs).inputs.shape[:-1]))
-    stride = 1 if most is None else -(-rows // most)
-    kept, seen = [], 0
+    one = shape_of_table(features, pairs)
+    samples = len(pairs) * one.inputs.shape[0]
+    stride = 1 if most is None else -(-len(pairs) * int(np.prod(one.inputs.shape[:-1])) // most)
+    count, seen = -(-samples // stride), 0
+    kept = Table(*(np.empty((count, *part.shape[1:]), np.float32) for part in one))
     for table in standardised_tables(features, pairs, scaling):
-        kept.append(Table(*(c[-seen % stride :: stride].astype(np.float32) for c in table)))
+        first, start = -(-seen // stride), -seen % stride
+        for whole, piece in zip(kept, table, strict=True):
+            thinned = piece[start::stride]
+            whole[first : first + len(thinned)] = thinned
         seen += len(table.inputs)
-    return Table(*(np.concatenate(column) for column in zip(*kept, strict=True)))
+    return kept
 
 
 def standardised_tables(
