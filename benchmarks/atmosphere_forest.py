@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.measure import load, print_table, run_child
-from closura.learners.growing import Growth
+from closura.learners.forest import Growth
 from closura.learners.tables import Table
 
 TREES, INPUTS, OUTPUTS = 16, 6, 4

@@ -13,7 +13,7 @@ import pytest
 import closura as cl
 from closura.core.learner import Pairs
 from closura.core.passport import Passport
-from closura.learners.growing import Growth, _grow_one
+from closura.learners.forest import Growth, _grow_one
 from closura.learners.tables import Table
 
 SETTINGS = {"max_depth": 5, "max_leaf_nodes": None, "min_samples_leaf": 3, "max_samples": 0.5}

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from closura.learners.growing import as_trees
+from closura.learners.forest import as_trees
 from closura.nets.forest import Tree, pack_trees
 
 

@@ -120,9 +120,11 @@ def in_memory(pairs: Pairs, most: int | float = np.inf) -> Pairs:
     if not any(map(is_lazy, arrays)) or len(pairs) * bytes_of_instant(pairs) > most:
         return pairs
     whole = Block(slice(0, pairs.series), slice(0, len(pairs.time)))
-    back = lambda a: a.reshape(*whole.shape, *a.shape[1:])  # noqa: E731
     inputs, targets = (
-        {name: back(a) for name, a in _read(kind, arrays, whole).items()}
+        {
+            name: a.reshape(*whole.shape, *a.shape[1:])
+            for name, a in _read(kind, arrays, whole).items()
+        }
         for kind, arrays in (("input", pairs.inputs), ("target", pairs.targets))
     )
     return replace(pairs, inputs=inputs, targets=targets)

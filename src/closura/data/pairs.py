@@ -56,8 +56,7 @@ def read_pairs(
             `pressure_thickness`; ``levels`` as for a variable.
         skip: Number of samples to leave out at the start, e.g. of a spin-up.
         on_missing: ``"error"``, or ``"drop"`` to leave out samples with missing values.
-        lazy: Whether inputs and targets stay in the files, looked through once for missing values
-            and then read part by part; for records that are larger than memory.
+        lazy: Leave inputs and targets in the files, to be read part by part when they are wanted.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -198,8 +197,8 @@ def _unread(name: str, raw: xr.DataArray, reading: Reading, layout) -> tuple[Laz
     stored = {dim: max(lengths) for dim, lengths in raw.chunksizes.items()}
     chunks = (stored.get(own, len(first)), stored.get(layout.sample, 1))
     shape = (len(first), raw.sizes[layout.sample], *first.shape[2:])
-    read = lambda series, times: found(series, times)[0]  # noqa: E731
-    return LazyArray(read, shape, first.dtype, chunks=chunks), units
+    array = LazyArray(lambda s, t: found(s, t)[0], shape, first.dtype, chunks=chunks)
+    return array, units
 
 
 def _in_units(name: str, array: xr.DataArray, reading: Reading) -> tuple[np.ndarray, str]:

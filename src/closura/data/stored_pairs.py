@@ -141,7 +141,10 @@ def in_chunks(values: Any) -> Any:
 def _stored(path: Path, name: str) -> LazyArray:
     """Return one array of a store, unread."""
     array = zarr.open_array(path / name, mode="r")
-    read = lambda series, times: np.asarray(array[series, times])  # noqa: E731
+
+    def read(series: slice, times: slice) -> np.ndarray:
+        return np.asarray(array[series, times])
+
     return LazyArray(read, array.shape, array.dtype, chunks=(array.chunks[0], array.chunks[1]))
 
 

@@ -50,8 +50,9 @@ def shared(
 
     def spread(values: Any, spec: PartitionSpec) -> Any:
         there = NamedSharding(mesh, spec)
-        one = lambda a: jax.make_array_from_process_local_data(there, np.asarray(a))  # noqa: E731
-        return jax.tree.map(lambda a: one(a) if eqx.is_array_like(a) else a, values)
+        return jax.tree.map(
+            lambda a: jax.make_array_from_process_local_data(there, np.asarray(a)), values
+        )
 
     arrays, rest = eqx.partition(settings, eqx.is_array)
     found = _together(

@@ -56,16 +56,18 @@ def check_rows(learner: str, features: AbstractFeatures, pairs: Pairs) -> None:
 def tabulate(features: AbstractFeatures, fields: Any, given: Any, targets: Any) -> Table:
     """Return instants (instant, *field) as a table, inside a compiled function."""
     read = {name: fields[name] for name, _ in features.read}
-    rows = jax.vmap(features.inputs)(read, given)
-    wanted = jax.vmap(features.collect)(targets)
-    flat = lambda a: a.reshape(-1, *a.shape[2:])  # noqa: E731
-    return Table(flat(rows), flat(wanted))
+    rows: Any = jax.vmap(features.inputs)(read, given)
+    wanted: Any = jax.vmap(features.collect)(targets)
+    table = Table(rows, wanted)
+    return jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:]), table)
 
 
 def shape_of_table(features: AbstractFeatures, pairs: Pairs) -> Table:
     """Return the shapes and types of the table of one instant, without reading any."""
-    one = lambda a: jax.ShapeDtypeStruct((1, *np.shape(a)[2:]), a.dtype)  # noqa: E731
-    fields, targets = jax.tree.map(one, (dict(pairs.inputs), dict(pairs.targets)))
+    fields, targets = (
+        {name: jax.ShapeDtypeStruct((1, *np.shape(a)[2:]), a.dtype) for name, a in arrays.items()}
+        for arrays in (pairs.inputs, pairs.targets)
+    )
     given = {
         name: {part: jax.ShapeDtypeStruct((1, *np.shape(v)[1:]), np.asarray(v[:1]).dtype)
                for part, v in parts.items()}
