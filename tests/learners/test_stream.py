@@ -53,7 +53,7 @@ def stream():
 def epoch(samples, seed: int, updates: int | None = None) -> list[tuple[np.ndarray, np.ndarray]]:
     updates = samples.count // 8 if updates is None else updates
     found = samples.parts(np.random.default_rng(seed), updates, 8)
-    return [(np.asarray(table.inputs), rows) for table, rows in found]
+    return [(np.asarray(samples.finish(read).inputs), rows) for read, rows in found]
 
 
 def places(samples, parts) -> np.ndarray:

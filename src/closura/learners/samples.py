@@ -1,6 +1,6 @@
 """What an epoch of training goes through: samples in memory, or read while others are used."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -8,6 +8,13 @@ import jax
 import numpy as np
 
 from closura.learners.processes import my_share
+
+Finish = Callable[[Any], Any]  # samples as they were read -> as the loss wants them
+
+
+def as_it_is(batch: Any) -> Any:
+    """Return a batch that needs no finish."""
+    return batch
 
 
 @runtime_checkable
@@ -17,6 +24,10 @@ class Samples(Protocol):
     @property
     def count(self) -> int:
         """How many there are in an epoch."""
+
+    @property
+    def finish(self) -> Finish:
+        """What makes a batch of picked samples, inside the compiled update."""
 
     def parts(
         self, shuffle: np.random.Generator, updates: int, batch: int
@@ -38,6 +49,11 @@ class Held:
     def count(self) -> int:
         """Number of samples."""
         return len(jax.tree.leaves(self.arrays)[0])
+
+    @property
+    def finish(self) -> Finish:
+        """Nothing is left to do."""
+        return as_it_is
 
     def parts(
         self, shuffle: np.random.Generator, updates: int, batch: int

@@ -17,7 +17,7 @@ from closura.closures.learned import Scaling
 from closura.core.learner import Pairs
 from closura.core.pieces import Block, bytes_of_instant, cut, read_piece
 from closura.learners.processes import my_share
-from closura.learners.samples import Held, Samples
+from closura.learners.samples import Finish, Held, Samples, as_it_is
 from closura.learners.tables import Table, bytes_of_table, samples_at_once, standardise, tabulate
 
 LANES = 4  # parts of a record that are read side by side: up to so many processes share the work
@@ -129,6 +129,15 @@ class Stream:
         """Number of samples in an epoch."""
         return sum(map(self._updates, self.sizes)) * self.batch
 
+    @property
+    def finish(self) -> Finish:
+        """Tabulate a batch: where an instant is a sample, no sooner than it is used."""
+        return self._preparation if self.rows == 1 else as_it_is
+
+    @cached_property
+    def _preparation(self) -> "Preparation":
+        return Preparation(self.features, self.scaling)
+
     def _updates(self, size: int) -> int:
         return size * self.rows // (self.batch // self.lanes)
 
@@ -144,8 +153,9 @@ class Stream:
         reading = (_joined([part for lane in lanes for part in lane.take(s)]) for s in sizes)
         for number, (size, read) in enumerate(zip(sizes, ahead(reading), strict=True)):
             wanted = min(self._updates(size), updates - self._before(number))
-            table = jax.block_until_ready(_prepare(self.features, self.scaling, read))
-            yield table, self._rows(seeds, size, wanted, own)
+            if self.rows > 1:
+                read = jax.block_until_ready(_prepared(self._preparation, read))
+            yield read, self._rows(seeds, size, wanted, own)
 
     def _before(self, number: int) -> int:
         """Return how many updates come before a buffer."""
@@ -163,6 +173,21 @@ class Stream:
     def _lane(self, number: int, order: np.ndarray) -> "_Lane":
         blocks = self.blocks[number :: self.lanes]
         return _Lane(_in_memory(self.features, self.pairs, blocks[n]) for n in order)
+
+
+class Preparation(eqx.Module):
+    """Makes a standardised table in single precision of instants as they were read."""
+
+    features: AbstractFeatures
+    scaling: Scaling
+
+    def __call__(self, read: tuple[Any, Any, Any]) -> Table:
+        table = tabulate(self.features, *read)
+        scaling = self.scaling
+        unit = jnp.where(scaling.output_deviation > 0, scaling.output_deviation, 1.0)
+        inputs = (table.inputs - scaling.mean) / scaling.deviation
+        outputs = (table.outputs - scaling.output_mean) / unit
+        return jax.tree.map(lambda a: a.astype(jnp.float32), Table(inputs, outputs))
 
 
 class _Lane:
@@ -206,12 +231,4 @@ def _joined(parts: list[Any]) -> Any:
     return jax.tree.map(lambda *arrays: np.concatenate(arrays), *parts)
 
 
-@eqx.filter_jit
-def _prepare(features: AbstractFeatures, scaling: Scaling, read: tuple[Any, Any, Any]) -> Table:
-    """Return instants as a standardised table in single precision."""
-    fields, given, targets = read
-    table = tabulate(features, fields, given, targets)
-    unit = jnp.where(scaling.output_deviation > 0, scaling.output_deviation, 1.0)
-    inputs = (table.inputs - scaling.mean) / scaling.deviation
-    outputs = (table.outputs - scaling.output_mean) / unit
-    return Table(inputs.astype(jnp.float32), outputs.astype(jnp.float32))
+_prepared = eqx.filter_jit(lambda preparation, read: preparation(read))

@@ -166,7 +166,7 @@ def minimise(
         for part, rows in samples.parts(shuffle, each, batch):
             parameters, state, mean = shared(
                 _epoch, (parameters, state), part, rows.astype(np.int32),
-                (loss, constants, stage, descent, descent.epochs * each),
+                (loss, constants, stage, samples.finish, descent, descent.epochs * each),
             )  # fmt: skip
             losses = losses + np.asarray(mean) * (len(rows) / each)
         found = _validate(loss, parameters, constants, validation, stages[-1])
@@ -231,11 +231,11 @@ def _epoch(
     carried: tuple[Any, Any],
     training: Any,
     rows: Int[Array, "update batch"],
-    settings: tuple[Loss, Any, Any, Descent, int],
+    settings: tuple[Loss, Any, Any, Any, Descent, int],
     average: Callable[[Any], Any],
 ) -> tuple[Any, Any, Float[Array, "set"]]:
     """Return parameters, optimiser state and mean loss after one pass over the rows."""
-    loss, constants, stage, descent, updates = settings
+    loss, constants, stage, finish, descent, updates = settings
     optimiser = descent.optimiser(updates)
 
     def update_one(parameters: Any, state: Any, batch: Any) -> tuple[Any, Any, Array]:
@@ -246,7 +246,7 @@ def _epoch(
         return *_choose(finite, (moved, after), (parameters, state)), value
 
     def update(carry: tuple[Any, Any], chosen: Array) -> tuple[tuple[Any, Any], Array]:
-        batch = jax.tree.map(lambda a: a[chosen], training)
+        batch = finish(jax.tree.map(lambda a: a[chosen], training))
         moved, after, values = jax.vmap(update_one, in_axes=(0, 0, None))(*carry, batch)
         return (moved, after), values
 
