@@ -32,6 +32,7 @@ _HOME = {
         "Uniform",
     ),
     "core.problem": ("AbstractMemorylessSolver", "AbstractSolver", "Observations"),
+    "core.processes": ("distributed",),
     "core.rollout": ("rollout",),
     "core.series": ("Series", "Yearly"),
     "core.on_host": ("OnHost",),

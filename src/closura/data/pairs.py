@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
+from closura.core.lazy import LazyArray, times_at_once
 from closura.core.learner import Pairs
 from closura.core.passport import Passport
 from closura.core.variable import Variable
@@ -34,10 +36,11 @@ def read_pairs(
     weights: Mapping[str, Any] | None = None,
     skip: int = 0,
     on_missing: str = "error",
+    lazy: bool = False,
 ) -> Pairs:
     """Return pairs from netCDF or Zarr files, in the layout (series, time, *levels).
 
-    Dimensions may come in any order; those of length 1 are dropped. The pairs are held in memory.
+    Dimensions may come in any order; those of length 1 are dropped.
 
     Args:
         files: A path, a pattern, a name known to `fetch`, or several of these. Files with
@@ -53,6 +56,7 @@ def read_pairs(
             `pressure_thickness`; ``levels`` as for a variable.
         skip: Number of samples to leave out at the start, e.g. of a spin-up.
         on_missing: ``"error"``, or ``"drop"`` to leave out samples with missing values.
+        lazy: Leave inputs and targets in the files, to be read part by part when they are wanted.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -61,7 +65,7 @@ def read_pairs(
     """
     paths = find_files(files)
     if inputs is None and targets is None and len(paths) == 1 and holds_pairs(paths[0]):
-        return load_pairs(paths[0])
+        return load_pairs(paths[0], lazy=lazy)
     readings = {
         "inputs": make_readings("inputs", inputs), "targets": make_readings("targets", targets)
     }  # fmt: skip
@@ -71,14 +75,14 @@ def read_pairs(
     layout = _Layout(sample, levels, (series,) if isinstance(series, str) else tuple(series))
     wanted = {r.variable for side in readings.values() for r in side.values()}
     wanted |= _names_in(weights)
-    file = open_merged(paths, sorted(wanted), sample)
+    file = open_merged(paths, sorted(wanted), sample, lazy=lazy)
     if not isinstance(skip, int) or not 0 <= skip < file.sizes[sample]:
         raise ValueError(
             f"skip is {skip!r} and the files hold {file.sizes[sample]} samples; leave out fewer."
         )
     file = file.isel({sample: slice(skip, None)})
     time, _ = _times(file, sample)
-    arrays, variables, lying = _read_all(file, readings, layout)
+    arrays, variables, lying = _read_all(file, readings, layout, lazy=lazy)
     pairs = Pairs(
         inputs=arrays["inputs"],
         targets=arrays["targets"],
@@ -158,16 +162,18 @@ def _key(name: str, readings: Mapping[str, Mapping[str, Reading]]) -> str:
     return name + TENDENCY if name in readings["inputs"] else name
 
 
-def _read_all(file, readings, layout) -> tuple[dict[str, dict], dict[str, Variable], Levels]:
-    arrays: dict[str, dict[str, np.ndarray]] = {"inputs": {}, "targets": {}}
+def _read_all(file, readings, layout, *, lazy) -> tuple[dict, dict[str, Variable], Levels]:
+    arrays: dict[str, dict[str, Any]] = {"inputs": {}, "targets": {}}
     variables: dict[str, Variable] = {}
     levels: Levels = {}
     for side, entries in readings.items():
         for name, reading in entries.items():
             array = layout.arrange(file[reading.variable])
             array = select_levels(array, reading.levels, layout.levels)
-            values, units = _in_units(name, array, reading)
-            arrays[side][name] = values
+            if lazy:
+                arrays[side][name], units = _unread(name, file[reading.variable], reading, layout)
+            else:
+                arrays[side][name], units = _in_units(name, array, reading)
             key = _key(name, readings) if side == "targets" else name
             about = str(array.attrs.get("long_name", reading.variable))
             variables[key] = Variable(key, units, tuple(map(str, array.dims[2:])), about)
@@ -175,6 +181,24 @@ def _read_all(file, readings, layout) -> tuple[dict[str, dict], dict[str, Variab
                 along = array[array.dims[2]]
                 levels[key] = (along.values.astype(float), str(along.attrs.get("units", "")))
     return arrays, variables, levels
+
+
+def _unread(name: str, raw: xr.DataArray, reading: Reading, layout) -> tuple[LazyArray, str]:
+    """Return a variable of the files as pairs hold it, but unread, and its unit."""
+    (own,) = layout.series if len(layout.series) == 1 else (None,)
+
+    def found(series: slice, times: slice) -> tuple[np.ndarray, str]:
+        picked = {layout.sample: times} | ({own: series} if own in raw.dims else {})
+        array = select_levels(layout.arrange(raw.isel(picked)), reading.levels, layout.levels)
+        values, units = _in_units(name, array, reading)
+        return (values if own in raw.dims else values[series]), units
+
+    first, units = found(slice(None), slice(0, 1))
+    stored = {dim: max(lengths) for dim, lengths in raw.chunksizes.items()}
+    chunks = (stored.get(own, len(first)), stored.get(layout.sample, 1))
+    shape = (len(first), raw.sizes[layout.sample], *first.shape[2:])
+    array = LazyArray(lambda s, t: found(s, t)[0], shape, first.dtype, chunks=chunks)
+    return array, units
 
 
 def _in_units(name: str, array: xr.DataArray, reading: Reading) -> tuple[np.ndarray, str]:
@@ -234,18 +258,17 @@ def _without_missing(pairs: Pairs, on_missing: str, file, layout, readings) -> P
     sides = (("inputs", pairs.inputs), ("targets", pairs.targets))
     for side, arrays in sides:
         for name, values in arrays.items():
-            bad = ~np.isfinite(values)
-            if not bad.any():
+            count, place, there = _missing(values)
+            if not count:
                 continue
-            gone |= bad.any(axis=(0, *range(2, bad.ndim)))
-            place = np.argwhere(np.moveaxis(bad, 1, 0))[0]
+            gone |= there
             labels = [layout.sample, "series", *layout.levels]
             where = ", ".join(
                 f"{d} {i}" for d, i in zip(labels, place, strict=False) if d != "series"
             )
             line = (
-                f"{readings[side][name].variable!r} is missing (NaN or fill value) in {bad.sum()} "
-                f"of {bad.size} values, first at {where} (counted from 0)"
+                f"{readings[side][name].variable!r} is missing (NaN or fill value) in {count} "
+                f"of {values.size} values, first at {where} (counted from 0)"
             )
             first = first or line
             warnings.append(f"{line}; samples with missing values were left out.")
@@ -260,3 +283,17 @@ def _without_missing(pairs: Pairs, on_missing: str, file, layout, readings) -> P
         raise ValueError(f"{first}, and no sample is whole; leave that variable out.")
     kept = pairs.at(np.flatnonzero(~gone))
     return Pairs(**{**vars(kept), "warnings": (*kept.warnings, *warnings)})
+
+
+def _missing(values: Any) -> tuple[int, Sequence[int], np.ndarray]:
+    """Return how many values are missing, the first (time, series, *levels), and at which times."""
+    gone, count = np.zeros(values.shape[1], bool), 0
+    first: Sequence[int] = ()
+    for start, stop in pairwise(times_at_once(values)):
+        bad = ~np.isfinite(np.asarray(values[:, start:stop]))
+        gone[start:stop] = bad.any(axis=(0, *range(2, bad.ndim)))
+        if bad.any():
+            count += int(bad.sum())
+            time, *others = np.argwhere(np.moveaxis(bad, 1, 0))[0].tolist()
+            first = first or (start + time, *others)
+    return count, first, gone

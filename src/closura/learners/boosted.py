@@ -12,8 +12,10 @@ from closura.closures.atmosphere import Column
 from closura.closures.features import AbstractFeatures
 from closura.closures.learned import LearnedClosure
 from closura.core.learner import AbstractLearner, Pairs
+from closura.core.pieces import in_memory
 from closura.learners.supervised import check_least
 from closura.learners.tables import (
+    HELD,
     check_rows,
     draw_samples,
     measure_scaling,
@@ -82,6 +84,7 @@ class BoostedTrees(AbstractLearner):
         Raises:
             ImportError: xgboost is not installed.
         """
+        pairs = in_memory(pairs, HELD)
         features = self.features.bind(pairs)
         check_rows("BoostedTrees", features, pairs)
         chosen, grown = (
