@@ -39,7 +39,7 @@ def test_a_linear_law_of_neighbours_is_found_exactly(pairs):
 
 
 def test_tables_and_fields_are_inverse_of_each_other(pairs):
-    features = cl.Patch(radius=0).bind(pairs.inputs, pairs.targets)
+    features = cl.Patch(radius=0).bind(pairs)
     targets = {name: jnp.asarray(a[0, 0]) for name, a in pairs.targets.items()}
     table = features.collect(targets)
     assert table.shape == (35, 2)
