@@ -68,7 +68,7 @@ def fill(template: str, values: dict[str, str]) -> str:
 
 
 def _verified(figures: dict[str, Any]) -> str:
-    if figures["compiler"] is None:
+    if figures.get("compiler", "") is None:
         return (
             "No Fortran compiler was there when this was exported: the file was checked in Python "
             "alone, and `make test` is still to be run."
@@ -81,8 +81,9 @@ def _verified(figures: dict[str, Any]) -> str:
         " It would lose more digits than that in single precision, so columns in single precision "
         "are computed in double precision too."
     )
+    who = figures.get("runtime", "the compiled runtime")
     return (
-        f"When it was exported, the compiled runtime differed from the trained closure by at most "
+        f"When it was exported, {who} differed from the trained closure by at most "
         f"{' and '.join(lines)}, relative to the largest value of the same output."
         f"{precise if figures['precise'] else ''}"
     )
