@@ -25,6 +25,11 @@ A column is one point of the ring, and `n_columns` may be any number of points. 
 X at the point itself, `X(-1)` at the point before it (the one with the lower index), `X(+1)` at
 the point after it; the ring closes on itself. Hand them over in this order, in these units,
 unscaled."""
+PLANE = """\
+A column is one point of the plane (y, x), and `n_columns` may be any number of points. `u(0,0)` is
+the field u at the point itself, `u(-1,+1)` at the point with the y before it and the x after it (y
+before is the one with the lower index); the plane closes on itself in both directions. Hand them
+over in this order, in these units, unscaled."""
 INSTANTS = """\
 A column is everything at one place and instant. `T(3)` is value 3 of the field T, counted from 1 in
 the order of the training data; a name without a number is a field of one value. Hand them over in
@@ -53,7 +58,7 @@ def fill_readme(
         "OUTPUTS": str(len(outputs)),
         "MEMORY_ARGUMENT": ", memory=memory" if container.memory else "",
         "MEMORY": MEMORY_TEXT.replace("@ROWS@", str(container.memory)) if container.memory else "",
-        "GATHERING": INSTANTS if layout.whole else POINTS,
+        "GATHERING": _gathering(layout),
         "INPUT_ROWS": "\n".join(inputs) or "| | no inputs | | | |",
         "OUTPUT_ROWS": "\n".join(outputs),
     }
@@ -65,6 +70,12 @@ def fill(template: str, values: dict[str, str]) -> str:
     for name, value in values.items():
         template = template.replace(f"@{name}@", value)
     return template
+
+
+def _gathering(layout: Layout) -> str:
+    if layout.whole:
+        return INSTANTS
+    return PLANE if len(layout.fields[0][1]) == 2 else POINTS
 
 
 def _verified(figures: dict[str, Any]) -> str:
