@@ -87,20 +87,35 @@ def write_cases(path: Path, double: Cases, single: Cases, tolerances: tuple[floa
 def _states(layout: Layout, pairs: Sequence[Pairs]) -> dict[str, np.ndarray]:
     """Return fields (instant, *field) that give enough columns."""
     each = 1 if layout.whole else int(np.prod(layout.fields[0][1]))
-    wanted, pieces = -(-WANTED // each), []
+    return spread_states(layout.fields, pairs, columns=each)
+
+
+def spread_states(
+    shapes: Sequence[tuple[str, tuple[int, ...]]], pairs: Sequence[Pairs], *, columns: int
+) -> dict[str, np.ndarray]:
+    """Return recorded fields (instant, *field), evenly spread, that hold `WANTED` columns.
+
+    Args:
+        shapes: Name and shape of fields that are zero where the pairs do not hold them.
+        pairs: Where they are taken from: the first ones, then the next where they do not do.
+        columns: Number of columns in an instant.
+    """
+    wanted, pieces = -(-WANTED // columns), []
     for source in pairs:
         if wanted > 0:
             count = min(wanted, len(source))
-            pieces.append(_spread(layout, source, count))
+            pieces.append(_spread(shapes, source, count))
             wanted -= count
     return {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
 
 
-def _spread(layout: Layout, pairs: Pairs, count: int) -> dict[str, np.ndarray]:
+def _spread(
+    shapes: Sequence[tuple[str, tuple[int, ...]]], pairs: Pairs, count: int
+) -> dict[str, np.ndarray]:
     chosen = np.linspace(0, len(pairs) - 1, count).round().astype(int)
     series, time = np.divmod(chosen, len(pairs.time))
     found = {name: np.asarray(a)[series, time].astype(float) for name, a in pairs.inputs.items()}
-    for name, shape in layout.fields:  # noise looks at the shape of the field that it acts on
+    for name, shape in shapes:  # noise looks at the shape of the field that it acts on
         found.setdefault(name, np.zeros((count, *shape)))
     return found
 

@@ -79,9 +79,11 @@ class Graph:
         from onnx import helper
 
         kind = helper.np_dtype_to_tensor_dtype(self.kind)
-        shown = [[helper.make_tensor_value_info(name, kind, shape) for name, shape in side]
-                 for side in (inputs, outputs)]  # fmt: skip
-        graph = helper.make_graph(self.nodes, "closura", *shown, self.numbers)
+        given, found = (
+            [helper.make_tensor_value_info(name, kind, shape) for name, shape in side]
+            for side in (inputs, outputs)
+        )
+        graph = helper.make_graph(self.nodes, "closura", given, found, self.numbers)
         sets = [helper.make_opsetid("", OPSET), helper.make_opsetid("ai.onnx.ml", TREE_OPSET)]
         by = {"producer_name": "closura", "producer_version": __version__}
         model = helper.make_model(graph, opset_imports=sets, ir_version=IR_VERSION, **by)

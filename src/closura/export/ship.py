@@ -15,6 +15,9 @@ from closura.export.container import ON_MISSING
 FORMATS = {
     "fortran": "closura.export.fortran:export_fortran",
     "onnx": "closura.export.onnx:export_onnx",
+    "mom6": "closura.export.mom6:export_mom6",
+    "stablehlo": "closura.export.stablehlo:export_stablehlo",
+    "source": "closura.export.source:export_source",
 }
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 
