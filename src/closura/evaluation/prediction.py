@@ -4,14 +4,11 @@ from typing import Any
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
 from closura.core.closure import AbstractClosure, terms
 from closura.core.learner import Pairs
-
-INSTANTS = 4096  # instants predicted at once: bounds memory
 
 
 def predict(closure: AbstractClosure | None, pairs: Pairs) -> dict[str, np.ndarray]:
@@ -26,22 +23,17 @@ def predict(closure: AbstractClosure | None, pairs: Pairs) -> dict[str, np.ndarr
     parts = () if closure is None else tuple(t for t in terms(closure) if not t.random)
     if not parts:
         return {name: np.zeros(np.shape(a)) for name, a in pairs.targets.items()}
-    found: dict[str, list[np.ndarray]] = {name: [] for name in pairs.targets}
-    for series in range(pairs.series):
-        pieces: dict[str, list[np.ndarray]] = {name: [] for name in pairs.targets}
-        for start in range(0, len(pairs.time), INSTANTS):
-            piece = _instants(pairs, series, start)
-            answers = _answer(parts, piece)
-            for name in pairs.targets:
-                if name not in answers:
-                    raise ValueError(
-                        f"the closure predicts {', '.join(answers) or 'nothing'} and the pairs "
-                        f"hold the target {name!r}; score it on pairs with its own targets."
-                    )
-                pieces[name].append(np.asarray(answers[name], float))
-        for name, whole in found.items():
-            whole.append(np.concatenate(pieces[name]))
-    return {name: np.stack(whole) for name, whole in found.items()}
+    found = {name: np.zeros(np.shape(a)) for name, a in pairs.targets.items()}
+    for series, times in pairs.pieces():
+        answers = _answer(parts, *pairs.instants(series, times))
+        for name in pairs.targets:
+            if name not in answers:
+                raise ValueError(
+                    f"the closure predicts {', '.join(answers) or 'nothing'} and the pairs "
+                    f"hold the target {name!r}; score it on pairs with its own targets."
+                )
+            found[name][series, times] = np.asarray(answers[name])
+    return found
 
 
 def extrapolated_share(closure: AbstractClosure | None, pairs: Pairs) -> float:
@@ -50,32 +42,23 @@ def extrapolated_share(closure: AbstractClosure | None, pairs: Pairs) -> float:
     for term in () if closure is None else terms(closure):
         if not hasattr(term, "extrapolates") or getattr(term, "lower", 0) is None:
             continue
-        counts = [
-            np.asarray(_outside(term, _instants(pairs, series, start)))
-            for series in range(pairs.series)
-            for start in range(0, len(pairs.time), INSTANTS)
-        ]
+        counts = [np.asarray(_outside(term, *pairs.instants(*piece))) for piece in pairs.pieces()]
         shares.append(float(np.concatenate(counts).mean()))
     return max(shares, default=np.nan)
 
 
-def _instants(pairs: Pairs, series: int, start: int) -> dict[str, Array]:
-    times = slice(start, start + INSTANTS)
-    return {name: jnp.asarray(a[series, times]) for name, a in pairs.inputs.items()}
-
-
 @eqx.filter_jit
-def _answer(parts: tuple[AbstractClosure, ...], inputs: dict[str, Array]) -> dict[str, Array]:
-    def instant(fields: dict[str, Array]) -> dict[str, Array]:
+def _answer(parts: tuple[AbstractClosure, ...], fields: Any, given: Any) -> dict[str, Array]:
+    def instant(fields: dict[str, Array], inputs: Any) -> dict[str, Array]:
         total: dict[str, Array] = {}
         for part in parts:
-            for name, rate in part(fields, None, part.init(fields), None)[0].items():
+            for name, rate in part(fields, inputs, part.init(fields), None)[0].items():
                 total[name] = total[name] + rate if name in total else rate
         return total
 
-    return jax.vmap(instant)(inputs)
+    return jax.vmap(instant)(fields, given)
 
 
 @eqx.filter_jit
-def _outside(term: Any, inputs: dict[str, Array]) -> Array:
-    return jax.vmap(term.extrapolates)(inputs)
+def _outside(term: Any, fields: Any, given: Any) -> Array:
+    return jax.vmap(term.extrapolates)(fields, given)
