@@ -158,3 +158,17 @@ def test_the_place_in_the_experiment_begins_the_line():
 @pytest.mark.parametrize("kind", REGISTRY)
 def test_every_registered_name_says_what_it_is(kind):
     assert all(describe(kind).values())
+
+
+def test_a_list_of_types_is_built_where_anything_is_allowed():
+    nudging = build(
+        "closures",
+        {
+            "type": "Nudging",
+            "timescale": {"u": "6 hours"},
+            "taper": [{"type": "BoundaryLayer", "width": 0.1}, {"type": "Sponge"}],
+        },
+    )
+    assert [type(taper).__name__ for taper in nudging.taper] == ["BoundaryLayer", "Sponge"]
+    assert nudging.taper[0].width == 0.1
+    assert nudging.timescale == {"u": 21600.0}

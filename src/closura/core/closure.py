@@ -31,6 +31,18 @@ class AbstractClosure(eqx.Module):
         """Whether it needs a key."""
         return False
 
+    def bind(self, model: Any, *, interval: float = 0.0) -> "AbstractClosure":
+        """Return this closure with what it must know of the model filled in; itself by default.
+
+        `couple` calls it.
+
+        Args:
+            model: The model that it is coupled to, bare: time step, coordinates, variables.
+            interval: Time that a tendency of it is added for at a stretch [time unit]: the time
+                step times `every`; 0 inside the tendency, where the stepper integrates it.
+        """
+        return self
+
     @abstractmethod
     def init(self, fields: Any, key: Array | None = None) -> Any:
         """Return the memory before the first step."""
@@ -83,6 +95,9 @@ class Sum(AbstractClosure):
     @property
     def passport(self) -> Passport | None:
         return next((t.passport for t in self.terms if t.passport is not None), None)
+
+    def bind(self, model: Any, *, interval: float = 0.0) -> "Sum":
+        return Sum(tuple(term.bind(model, interval=interval) for term in self.terms))
 
     def init(self, fields: Any, key: Array | None = None) -> Any:
         return tuple(term.init(fields, fold(key, index)) for index, term in enumerate(self.terms))

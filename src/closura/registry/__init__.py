@@ -23,6 +23,7 @@ __all__ = [
 FILLED_BY_FIT = {
     "read", "written", "origin", "lower", "upper", "exponents", "climate", "local",
     "layout",
+    "interval", "profile", "cosine",
 }  # fmt: skip
 
 Resolve = Callable[[str, frozenset[str]], Any]
@@ -140,6 +141,8 @@ def _convert(
         found = _named(value, wanted, text_allowed, within, resolve)
         if found is not None:
             return found
+    if isinstance(value, list) and any(isinstance(i, Mapping) and "type" in i for i in value):
+        return tuple(_convert(item, annotation, key, owner, path, resolve) for item in value)
     value = plain(value)
     if Any in options or inspect.Parameter.empty in options:
         return value

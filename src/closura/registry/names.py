@@ -17,6 +17,7 @@ REGISTRY: dict[str, dict[str, str]] = {
         "PolynomialClosure": "closura.closures.physical:PolynomialClosure",
         "AR1Noise": "closura.closures.stochastic:AR1Noise",
         "Zero": "closura.core.closure:Zero",
+        "Nudging": "closura.closures.nudging:Nudging",
     },
     "features": {
         "Stencil": "closura.closures.features:Stencil",
@@ -77,6 +78,12 @@ REGISTRY: dict[str, dict[str, str]] = {
     "simulators": {
         "TimeMeans": "closura.core.time_means:TimeMeans",
     },
+    "tapers": {
+        "Between": "closura.closures.tapers:Between",
+        "BoundaryLayer": "closura.closures.tapers:BoundaryLayer",
+        "Exponential": "closura.closures.tapers:Exponential",
+        "Sponge": "closura.closures.tapers:Sponge",
+    },
 }
 
 # What a class must derive from to stand under a kind.
@@ -90,4 +97,5 @@ CONTRACTS = {
     "priors": "closura.core.prior:AbstractMarginal",
     "calibrators": "closura.core.calibrate:AbstractCalibrator",
     "simulators": "closura.core.calibrate:AbstractSimulator",
+    "tapers": "closura.closures.tapers:AbstractTaper",
 }
