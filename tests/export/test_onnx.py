@@ -200,8 +200,8 @@ def test_make_runs_the_shipped_graph_in_fortran(gfortran, alone, key, tmp_path):
     settings = os.environ | {"FFLAGS": "-O0"}
 
     def make(*arguments):
-        return subprocess.run(["make", "-s", "-C", str(tmp_path / "out"), *arguments, "test"],
-                              env=settings, capture_output=True, text=True, check=False)  # fmt: skip
+        command = ["make", "-s", "-C", str(tmp_path / "out"), *arguments, "test"]
+        return subprocess.run(command, env=settings, capture_output=True, text=True, check=False)
 
     assert "call make ONNXRUNTIME=/folder/of/libonnxruntime.so test" in make().stderr
     done = make(f"ONNXRUNTIME={LIBRARY}")

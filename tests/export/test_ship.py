@@ -164,7 +164,7 @@ REFUSED = {
         "a sum of Whole and other closures cannot be shipped: their columns differ",
     ),
     "noise": (
-        lambda: AR1Noise({"X": jnp.full(7, 0.5)}, {"X": jnp.ones(7)}),
+        lambda: AR1Noise({"X": jnp.full(7, 0.5)}, {"X": jnp.arange(1.0, 8.0)}),
         "AR1Noise of 'X' differs from point to point (shape (7,)), and each point is a column",
     ),
     "field": (

@@ -213,7 +213,7 @@ def test_stablehlo_takes_any_number_of_instants_in_either_precision(pairs, key, 
     assert function.platforms == ("cpu", "cuda")
     for count in (1, 3):
         fields = {name: jnp.asarray(a[1, :count], "f4") for name, a in pairs.inputs.items()}
-        found = function.call(fields)["X"]
+        found = function.call(fields, {})["X"]
         wanted = [
             closure.tendency({n: a[at] for n, a in fields.items()})["X"] for at in range(count)
         ]
@@ -228,7 +228,7 @@ def test_noise_leaves_as_stablehlo_with_its_memory_and_key(pairs, key, tmp_path)
     keys = jax.random.split(jax.random.key(5), 2)
     memory = jax.vmap(closure.init)(fields, keys)
     function = jax.export.deserialize(bytearray(content))
-    found = function.call(fields, memory, jax.random.key_data(keys))
+    found = function.call(fields, {}, memory, jax.random.key_data(keys))
     wanted = jax.vmap(lambda f, m, k: closure(f, None, m, k))(fields, memory, keys)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-10), found, wanted)
 
@@ -247,7 +247,7 @@ def test_a_difference_writes_nothing_there_either(to, gfortran, alone, key, tmp_
     for precision in ("single", "double"):
         monkeypatch.setitem(gate.TOLERANCE, precision, -1.0)
     with pytest.raises(
-        ValueError, match="differs from the trained closure by .*nothing is written"
+        ValueError, match=r"differs from the trained closure by .*nothing is written"
     ):
         export_closure(closure, tmp_path / "out", pairs=alone, to=to)
     assert list(tmp_path.iterdir()) == []

@@ -37,7 +37,7 @@ class Patch(AbstractFeatures):
                 f"{sorted(shapes)}; choose fields with `variables`, or use Stencil on a ring."
             )
 
-    def inputs(self, fields: Any) -> Float[Array, "sample feature"]:
+    def inputs(self, fields: Any, inputs: Any = None) -> Float[Array, "sample feature"]:
         squares = [patches(field(fields, name), self.radius) for name, _ in self.read]
         table = jnp.concatenate(squares, axis=-1)
         return table.reshape(-1, table.shape[-1])

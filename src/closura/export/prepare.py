@@ -13,7 +13,8 @@ from closura.core.closure import AbstractClosure
 from closura.core.learner import Pairs
 from closura.export.cases import Cases, in_double, record
 from closura.export.container import Container
-from closura.export.translate import Layout, translate
+from closura.export.layout import Layout
+from closura.export.translate import translate
 
 
 class Prepared(NamedTuple):

@@ -11,12 +11,12 @@ import numpy as np
 from jax import export
 
 from closura import __version__
-from closura.closures.stochastic import AR1Noise
 from closura.core.closure import AbstractClosure, terms
 from closura.core.learner import Pairs
 from closura.data.store import write_json
 from closura.export.cases import WANTED, in_double, spread_states
 from closura.export.gate import TOLERANCE, difference, hold
+from closura.export.layout import lay_out
 from closura.export.prepare import whole_folder
 from closura.export.readme import fill
 
@@ -57,7 +57,7 @@ def export_stablehlo(
             f"missing is {missing!r}, but StableHLO passes NaN on as the closure does; use report."
         )
     with whole_folder(folder) as built, jax.enable_x64(True):
-        fields, states = _fields(closure, pairs)
+        fields, outside, states = _fields(closure, pairs)
         figures: dict[str, Any] = {
             "closura": __version__,
             "cases": states,
@@ -68,7 +68,8 @@ def export_stablehlo(
             "source": source,
         }
         for precision, kind in KINDS.items():
-            given = _arguments(closure, {key: jnp.asarray(a, kind) for key, a in fields.items()})
+            cast = jax.tree.map(lambda a, kind=kind: jnp.asarray(a, kind), (fields, outside))
+            given = _arguments(closure, *cast)
             exact = jax.tree.map(_wide, given)
             wanted = _calls(in_double(closure))(*exact)
             for shipped in _ways(closure, precision):
@@ -100,23 +101,29 @@ def _ways(closure: AbstractClosure, precision: str) -> list[Callable]:
 
 
 def _calls(closure: AbstractClosure) -> Callable:
-    """Return the closure over instants: fields to tendencies; noise has memory and keys beside."""
+    """Return the closure over instants: fields and inputs; noise has memory and keys beside."""
     if not closure.random:
-        return jax.vmap(lambda fields: closure(fields, None, closure.init(fields), None)[0])
 
-    def one(fields: Any, memory: Any, key: Any) -> Any:
-        return closure(fields, None, memory, jax.random.wrap_key_data(key))
+        def still(fields: Any, given: Any) -> Any:
+            return closure(fields, given, closure.init(fields), None)[0]
+
+        return jax.vmap(still)
+
+    def one(fields: Any, given: Any, memory: Any, key: Any) -> Any:
+        return closure(fields, given, memory, jax.random.wrap_key_data(key))
 
     return jax.vmap(one)
 
 
-def _arguments(closure: AbstractClosure, fields: dict[str, Any]) -> tuple[Any, ...]:
+def _arguments(
+    closure: AbstractClosure, fields: dict[str, Any], given: dict[str, Any]
+) -> tuple[Any, ...]:
     if not closure.random:
-        return (fields,)
+        return fields, given
     count = len(next(iter(fields.values())))
     keys = jax.random.split(jax.random.key(0), (2, count))
     memory = jax.vmap(lambda one, key: closure.init(one, key))(fields, keys[0])
-    return fields, memory, jax.random.key_data(keys[1])
+    return fields, given, memory, jax.random.key_data(keys[1])
 
 
 def _serialise(function: Callable, arguments: tuple[Any, ...]) -> bytes:
@@ -130,25 +137,27 @@ def _serialise(function: Callable, arguments: tuple[Any, ...]) -> bytes:
     return bytes(export.export(jax.jit(function), platforms=PLATFORMS)(*shapes).serialize())
 
 
-def _fields(closure: AbstractClosure, pairs: Sequence[Pairs]) -> tuple[dict[str, np.ndarray], int]:
-    """Return recorded fields (instant, *field) of all that is read, and the states they hold."""
-    first, names, points = pairs[0], [], 1
+def _fields(
+    closure: AbstractClosure, pairs: Sequence[Pairs]
+) -> tuple[dict[str, np.ndarray], Any, int]:
+    """Return recorded fields (instant, *field), what is given, and the states that they hold."""
+    first, names = pairs[0], []
     for term in terms(closure):
         features = getattr(term, "features", None)
         names += [name for name, _ in features.read] if features is not None else [*first.inputs]
-    if all(_local(term) for term in terms(closure)):
-        points = int(np.prod(np.shape(next(iter(first.targets.values())))[2:]))
+    points = _points(closure, first)
     shapes = [(name, tuple(np.shape(first.inputs[name])[2:])) for name in dict.fromkeys(names)]
-    found = spread_states(shapes, pairs, columns=points)
+    found, given = spread_states(shapes, pairs, columns=points)
     kept = {name: found[name] for name, _ in shapes}
-    return kept, points * len(found[shapes[0][0]])
+    return kept, given, points * len(found[shapes[0][0]])
 
 
-def _local(term: AbstractClosure) -> bool:
-    """Return whether each point is a state of its own."""
-    if isinstance(term, AR1Noise):
-        return True
-    return getattr(getattr(term, "features", None), "radius", None) is not None
+def _points(closure: AbstractClosure, pairs: Pairs) -> int:
+    """Return how many states there are in an instant."""
+    try:
+        return lay_out(closure, pairs).points
+    except ValueError:  # it cannot be cut into columns
+        return 1
 
 
 def _largest(found: Any, wanted: Any) -> float:
@@ -178,7 +187,7 @@ def _page(
         "CLOSURE": " ".join(repr(closure).split()),
         "CASES": str(figures["cases"]),
         "FOUND": said,
-        "CALL": "fields, memory, key" if closure.random else "fields",
+        "CALL": "fields, given, memory, key" if closure.random else "fields, given",
         "GIVES": "tendencies, memory" if closure.random else "tendencies",
         "ROWS": "\n".join(rows),
     }
