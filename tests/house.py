@@ -40,7 +40,7 @@ HOMES = {
     "netCDF4": {"data"},
     "matplotlib": {"report"},
     "sklearn": {"learners/forest.py", "metrics/classifier.py"},
-    "xgboost": {"learners/forest.py"},
+    "xgboost": {"learners/boosted.py"},
     "blackjax": {"solvers/markov.py"},
     "flowjax": {"solvers/neural.py"},
     "pyqg_jax": {"models/quasigeostrophic.py"},

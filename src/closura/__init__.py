@@ -48,6 +48,7 @@ _HOME = {
     "closures.learned": ("LearnedClosure",),
     "closures.physical": ("PolynomialClosure",),
     "closures.stochastic": ("AR1Noise",),
+    "learners.boosted": ("BoostedTrees",),
     "learners.climatology": ("ClimatologicalCorrection",),
     "closures.nudging": ("Nudging",),
     "closures.tapers": ("AbstractTaper", "Between", "BoundaryLayer", "Exponential", "Sponge"),

@@ -1,23 +1,20 @@
 """A random forest, grown by scikit-learn and kept as arrays that run inside the model."""
 
 import importlib.util
-import os
 from typing import Any
 
 import jax
-import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array
 
 from closura.closures.features import AbstractFeatures, Stencil
-from closura.closures.learned import LearnedClosure, Scaling
+from closura.closures.learned import LearnedClosure
 from closura.core.learner import AbstractLearner, Pairs
 from closura.learners.tables import (
-    Table,
     check_rows,
+    draw_samples,
     measure_scaling,
-    samples_at_once,
-    standardised_tables,
+    threads,
+    unscaled_inputs,
 )
 from closura.nets.forest import Tree, TreeTable, pack_trees
 
@@ -42,13 +39,14 @@ class Forest(AbstractLearner):
         samples: Most samples that are used, drawn evenly from all pairs; None uses all.
 
     Reference:
-        Breiman (2001), Machine Learning 45, 5-32, doi:10.1023/A:1010933404324.
+        Breiman (2001), Machine Learning 45, 5-32, doi:10.1023/A:1010933404324;
+        Watt-Meyer et al. (2021), Geophys. Res. Lett. 48, doi:10.1029/2021GL092555.
     """
 
-    trees: int = 50
+    trees: int = 16
     features: AbstractFeatures = Stencil(radius=0)
-    depth: int | None = None
-    leaves: int | None = 300
+    depth: int | None = 13
+    leaves: int | None = None
     minimum_leaf: int = 5
     maximum_samples: float | None = 0.5
     samples: int | None = 100_000
@@ -81,33 +79,20 @@ class Forest(AbstractLearner):
         chosen, grown = (
             int(jax.random.randint(k, (), 0, 2**31 - 1)) for k in jax.random.split(key)
         )
-        table = self._draw(features, pairs, scaling, np.random.default_rng(chosen))
+        scaling = unscaled_inputs(scaling)
+        table = draw_samples(features, pairs, scaling, self.samples, seed=chosen)
         forest = regressor(
             n_estimators=self.trees,
             max_depth=self.depth,
             max_leaf_nodes=self.leaves,
             min_samples_leaf=self.minimum_leaf,
             max_samples=self.maximum_samples,
-            n_jobs=int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count() or 1),
+            n_jobs=threads(),
             random_state=grown,
         )
         outputs = table.outputs[:, 0] if table.outputs.shape[1] == 1 else table.outputs
         forest.fit(table.inputs, outputs)
-        return LearnedClosure(features, _unscaled_inputs(scaling), as_table(forest), pairs.passport)
-
-    def _draw(
-        self, features: AbstractFeatures, pairs: Pairs, scaling: Scaling, draw: np.random.Generator
-    ) -> Table:
-        """Return raw inputs and standardised outputs of the samples that trees are grown on."""
-        count = len(pairs) * samples_at_once(features, pairs)
-        wanted = min(count, self.samples or count)
-        rows = np.sort(draw.choice(count, wanted, replace=False, shuffle=False))
-        pieces, seen = [], 0
-        for table in standardised_tables(features, pairs, _unscaled_inputs(scaling)):
-            here = rows[(rows >= seen) & (rows < seen + len(table.inputs))] - seen
-            pieces.append(Table(table.inputs[here], table.outputs[here]))
-            seen += len(table.inputs)
-        return Table(*(np.concatenate(column) for column in zip(*pieces, strict=True)))
+        return LearnedClosure(features, scaling, as_table(forest), pairs.passport)
 
 
 def as_table(forest: Any) -> TreeTable:
@@ -118,18 +103,6 @@ def as_table(forest: Any) -> TreeTable:
             Tree(t.feature, t.threshold, t.children_left, t.children_right, t.value[:, :, 0])
             for t in grown
         ]
-    )
-
-
-def _unscaled_inputs(scaling: Scaling) -> Scaling:
-    """Return the scaling with inputs left as they are: trees compare them with thresholds."""
-    return Scaling(
-        mean=jnp.zeros_like(scaling.mean),
-        deviation=jnp.ones_like(scaling.deviation),
-        output_mean=scaling.output_mean,
-        output_deviation=scaling.output_deviation,
-        lower=scaling.lower,
-        upper=scaling.upper,
     )
 
 

@@ -1,6 +1,8 @@
 """Recorded pairs as the tables that predictors are fitted on, a bounded piece at a time."""
 
+import os
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -111,6 +113,43 @@ def standardised_tables(
             (table.inputs - scaling.mean) / scaling.deviation,
             (table.outputs - scaling.output_mean) / unit,
         )
+
+
+def unscaled_inputs(scaling: Scaling) -> Scaling:
+    """Return the scaling with inputs left as they are: trees compare them with thresholds."""
+    return replace(
+        scaling, mean=jnp.zeros_like(scaling.mean), deviation=jnp.ones_like(scaling.deviation)
+    )
+
+
+def draw_samples(
+    features: AbstractFeatures, pairs: Pairs, scaling: Scaling, most: int | None, *, seed: int
+) -> Table:
+    """Return standardised samples in one table, drawn evenly from all pairs in their order.
+
+    Args:
+        features: Bound features, whose samples are rows.
+        pairs: May be larger than memory.
+        scaling: Centre and scale of each column.
+        most: How many are drawn at most; None takes all.
+        seed: Which.
+    """
+    count = len(pairs) * samples_at_once(features, pairs)
+    wanted = min(count, most or count)
+    draw = np.random.default_rng(seed)
+    rows = np.sort(draw.choice(count, wanted, replace=False, shuffle=False))
+    pieces, seen = [], 0
+    for table in standardised_tables(features, pairs, scaling):
+        first, last = np.searchsorted(rows, [seen, seen + len(table.inputs)])
+        here = rows[first:last] - seen
+        pieces.append(Table(*(column[here].astype(np.float32) for column in table)))
+        seen += len(table.inputs)
+    return Table(*(np.concatenate(column) for column in zip(*pieces, strict=True)))
+
+
+def threads() -> int:
+    """Return how many threads a library may use: `OMP_NUM_THREADS`, or as many as cores."""
+    return int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count() or 1)
 
 
 class _Moments:

@@ -36,6 +36,7 @@ REGISTRY: dict[str, dict[str, str]] = {
         "White": "closura.learners.noise:White",
         "WithNoise": "closura.learners.noise:WithNoise",
         "Online": "closura.learners.online:Online",
+        "BoostedTrees": "closura.learners.boosted:BoostedTrees",
         "ClimatologicalCorrection": "closura.learners.climatology:ClimatologicalCorrection",
     },
     "solvers": {
