@@ -120,7 +120,8 @@ def exact_tendency(model: cl.ShallowWater, x: np.ndarray, y: np.ndarray) -> tupl
     a, b, e = 0.3, 0.2, 9.0
     u, ux, uy = a * np.sin(x + y), a * k * np.cos(x + y), a * length * np.cos(x + y)
     v, vx, vy = b * np.cos(x - y), -b * k * np.sin(x - y), b * length * np.sin(x - y)
-    s, sx, sy = e * np.sin(x) * np.cos(y), e * k * np.cos(x) * np.cos(y), -e * length * np.sin(x) * np.sin(y)  # fmt: skip
+    s, sx = e * np.sin(x) * np.cos(y), e * k * np.cos(x) * np.cos(y)
+    sy = -e * length * np.sin(x) * np.sin(y)
     h = model.depth + s
     lap = -(k**2 + length**2)
     loss = model.drag * np.sqrt(u**2 + v**2) / h

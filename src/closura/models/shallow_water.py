@@ -143,15 +143,13 @@ class ShallowWater(AbstractODE):
             -((across[1:-1, 1:] - across[1:-1, :-1]) + (along[1:, 1:-1] - along[:-1, 1:-1]))
             / self.spacing
         )
-        h_west, h_south = 0.5 * (h[1:-1, 1:-1] + h[1:-1, :-2]), 0.5 * (h[1:-1, 1:-1] + h[:-2, 1:-1])
+        h_west, h_south = _on_faces(self.depth + elevation)
         du = du + self._wind()[:, None] / h_west + self._loss(u, _mean_of_v(v), h_west)
         return ShallowWaterState(du, dv + self._loss(v, _mean_of_u(u), h_south), rise)
 
     def energy(self, state: ShallowWaterState) -> Float[Array, ""]:
         """Return kinetic and available potential energy of the mean column [m3 s-2]."""
-        u, v, elevation = (with_border(field, 1) for field in state)
-        h = self.depth + elevation
-        h_west, h_south = 0.5 * (h[1:-1, 1:-1] + h[1:-1, :-2]), 0.5 * (h[1:-1, 1:-1] + h[:-2, 1:-1])
+        h_west, h_south = _on_faces(self.depth + with_border(state.elevation, 1))
         kinetic = h_west * state.u**2 + h_south * state.v**2
         return 0.5 * jnp.mean(kinetic + self.gravity * state.elevation**2)
 
@@ -183,6 +181,12 @@ class ShallowWater(AbstractODE):
         around = (along[1:-1, 2:] + along[1:-1, :-2]) + (along[2:, 1:-1] + along[:-2, 1:-1])
         laplacian = (around - 4 * middle) / self.spacing**2
         return self.viscosity * laplacian - self.drag * speed * middle / h
+
+
+def _on_faces(h: Array) -> tuple[Plane, Plane]:
+    """Return the thickness (with border) on the faces in the west and in the south of each cell."""
+    middle = h[1:-1, 1:-1]
+    return 0.5 * (middle + h[1:-1, :-2]), 0.5 * (middle + h[:-2, 1:-1])
 
 
 def _mean_of_v(v: Array) -> Plane:

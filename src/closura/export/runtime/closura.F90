@@ -54,6 +54,7 @@ module closura
   integer(int32), parameter :: mark = 16909060_int32, swapped_mark = 67305985_int32
   integer(int32), parameter :: done = 1162760004_int32                         ! 'DONE'
   integer, parameter :: head_words = 8, tail_words = 2
+  integer(int32), parameter :: not_finite = 2139095040_int32   ! bits of infinity in single precision
   integer, parameter :: op_select = 10, op_standardise = 11, op_restore = 12, op_dense = 13, &
     op_polynomial = 14, op_trees = 15, op_add = 16, op_noise = 17, op_onnx = 30
 
@@ -64,6 +65,8 @@ module closura
   integer, parameter :: group = 4               ! columns that are multiplied together
   integer, parameter :: rows_single = 16, rows_double = 8  ! rows that are multiplied together
   integer, parameter :: accumulators = 256      ! outputs of trees that are summed together
+  integer, parameter :: flock = 8               ! trees whose leaves are fetched together
+  integer, parameter :: words_at_once = 65536   ! of a file that is read
 
   type :: column_text
     character(len=closura_text_length) :: name = '', units = ''
@@ -105,10 +108,15 @@ module closura
   end type closura_model
 
   ! A cursor over the words of a file; it never leaves them, and says so when it would have to.
+  ! The file passes through a buffer, so that nothing is in memory twice.
   type :: word_reader
-    integer(int32), allocatable :: words(:)
-    integer(int64) :: at = 1, last = 0
-    logical :: failed = .false.
+    integer :: unit = 0, sections = 0
+    integer(int32), allocatable :: buffer(:)
+    integer(int64) :: total = 0         ! words of the file
+    integer(int64) :: before = 0        ! words of the file before the buffer
+    integer(int64) :: held = 0          ! words in the buffer
+    integer(int64) :: at = 1, last = 0  ! the next word, and the last that may be taken
+    logical :: failed = .false., swapped = .false.
   end type word_reader
 
   interface closura_predict
@@ -157,6 +165,7 @@ contains
     integer, intent(out) :: status
     integer, intent(in), optional :: precision   ! closura_single, closura_double or closura_both
     type(word_reader) :: reader
+    integer :: problem
 
     call closura_free(model)
     model%precision = closura_both
@@ -165,9 +174,10 @@ contains
       status = closura_wrong_setting
       return
     end if
-    call read_words(file, reader, status)
+    call open_words(file, reader, status)
     if (status == closura_ok) call check_words(reader, status)
     if (status == closura_ok) call parse(model, reader, status)
+    if (reader%unit /= 0) close(reader%unit, iostat=problem)
     if (status == closura_ok) call prepare(model, status)
     if (status == closura_ok) call open_graph(model, status)
     model%loaded = status == closura_ok
@@ -185,7 +195,7 @@ contains
     model = empty
   end subroutine closura_free
 
-  subroutine read_words(file, reader, status)
+  subroutine open_words(file, reader, status)
     character(len=*), intent(in) :: file
     type(word_reader), intent(inout) :: reader
     integer, intent(out) :: status
@@ -196,51 +206,92 @@ contains
     open(newunit=unit, file=file, access='stream', form='unformatted', action='read', &
       status='old', iostat=problem)
     if (problem /= 0) return
+    reader%unit = unit
     status = closura_cannot_read
     inquire(unit=unit, size=bytes, iostat=problem)
-    if (problem == 0 .and. bytes >= 0) then
-      reader%last = bytes / 4
-      allocate(reader%words(reader%last), stat=problem)
-      if (problem /= 0) then
-        status = closura_out_of_memory
-      else
-        if (reader%last > 0) read(unit, iostat=problem) reader%words
-        if (problem == 0) status = closura_ok
-      end if
-    end if
-    close(unit, iostat=problem)
-    if (status /= closura_ok) return
-    if (reader%last < 2) then
-      status = closura_truncated
-    else if (mod(bytes, 4_int64) /= 0) then
-      status = closura_truncated
-      if (any(reader%words(1:2) /= magic)) status = closura_foreign
-    end if
-  end subroutine read_words
+    if (problem /= 0 .or. bytes < 0) return
+    reader%total = bytes / 4
+    status = closura_out_of_memory
+    allocate(reader%buffer(max(1_int64, min(reader%total, int(words_at_once, int64)))), stat=problem)
+    if (problem /= 0) return
+    call rewind_words(reader)
+    status = closura_cannot_read
+    if (reader%failed) return
+    status = closura_truncated
+    if (reader%total < 2) return
+    if (mod(bytes, 4_int64) == 0) status = closura_ok
+    if (status /= closura_ok .and. any(reader%buffer(1:2) /= magic)) status = closura_foreign
+  end subroutine open_words
 
-  ! Look at head and tail, from what says most to what says least.
+  ! Go back to the first word.
+  subroutine rewind_words(reader)
+    type(word_reader), intent(inout) :: reader
+
+    reader%before = 0
+    reader%held = 0
+    reader%at = 1
+    reader%last = reader%total
+    if (reader%total > 0) call fill(reader)
+  end subroutine rewind_words
+
+  ! Read the words that follow those in the buffer.
+  subroutine fill(reader)
+    type(word_reader), intent(inout) :: reader
+    integer :: problem
+
+    reader%before = reader%before + reader%held
+    reader%held = min(size(reader%buffer, kind=int64), reader%total - reader%before)
+    read(reader%unit, pos=4 * reader%before + 1, iostat=problem) reader%buffer(:reader%held)
+    if (problem /= 0) reader%failed = .true.
+    if (reader%swapped) call swap_bytes(reader%buffer(:reader%held))
+  end subroutine fill
+
+  ! Look at head and tail, from what says most to what says least, and at every byte, before
+  ! anything is believed.
   subroutine check_words(reader, status)
     type(word_reader), intent(inout) :: reader
     integer, intent(out) :: status
-    integer(int64) :: bytes
+    integer(int64) :: bytes, place
+    integer(int32) :: head(head_words), tail(tail_words), found
+    integer(int32) :: table(0:255, 16)
 
-    if (reader%last >= head_words) then
-      if (reader%words(4) == swapped_mark) call swap_bytes(reader%words)  ! this computer is big-endian
+    head = 0
+    if (reader%total >= head_words) then
+      reader%swapped = reader%buffer(4) == swapped_mark   ! this computer is big-endian
+      if (reader%swapped) call swap_bytes(reader%buffer(:reader%held))
+      head = reader%buffer(:head_words)
     end if
     status = closura_foreign
-    if (any(reader%words(1:2) /= magic)) return
+    if (any(reader%buffer(1:2) /= magic)) return
     status = closura_truncated
-    if (reader%last < head_words + tail_words) return
-    status = status_of(closura_other_format, int(max(reader%words(3), 0)))
-    if (reader%words(3) /= format_version) return
-    bytes = join(reader%words(5), reader%words(6))
+    if (reader%total < head_words + tail_words) return
+    status = status_of(closura_other_format, int(max(head(3), 0)))
+    if (head(3) /= format_version) return
+    bytes = join(head(5), head(6))
     status = closura_truncated
-    if (bytes > 4 * reader%last) return
+    if (bytes > 4 * reader%total) return
     status = closura_damaged
-    if (bytes /= 4 * reader%last .or. reader%words(4) /= mark) return
-    if (reader%words(reader%last - 1) /= done) return
-    if (reader%words(reader%last) /= checksum(reader%words(:reader%last - 1))) return
-    status = closura_ok
+    if (bytes /= 4 * reader%total .or. head(4) /= mark) return
+    reader%sections = int(head(7))
+    call make_table(table)
+    found = not(0_int32)
+    tail = 0
+    do
+      do place = 1, tail_words   ! the tail may begin in one buffer and end in the next
+        bytes = reader%total - tail_words + place - reader%before
+        if (bytes >= 1 .and. bytes <= reader%held) tail(place) = reader%buffer(bytes)
+      end do
+      call add_to_checksum(table, &
+        reader%buffer(:min(reader%held, reader%total - 1 - reader%before)), found)
+      if (reader%before + reader%held == reader%total) exit
+      call fill(reader)
+      status = closura_cannot_read
+      if (reader%failed) return
+    end do
+    status = closura_damaged
+    if (tail(1) /= done .or. tail(2) /= not(found)) return
+    if (reader%before > 0) call rewind_words(reader)
+    status = merge(closura_cannot_read, closura_ok, reader%failed)
   end subroutine check_words
 
   subroutine parse(model, reader, status)
@@ -251,8 +302,8 @@ contains
     integer(int64) :: end_of_file, end_of_section
 
     status = closura_contradictory
-    sections = int(reader%words(7))
-    end_of_file = reader%last - tail_words
+    sections = reader%sections
+    end_of_file = reader%total - tail_words
     if (sections < 5 .or. sections > end_of_file / 4) return
     reader%at = head_words + 1
     allocate(model%operations(sections - 5), stat=problem)
@@ -454,11 +505,8 @@ contains
     if (reader%failed .or. problem /= 0) return
     allocate(one%values(one%outputs, leaves), one%leaf(nodes), one%nodes(nodes), stat=problem)
     if (problem /= 0) return
-    do node = 1, leaves
-      call copy_words(reader%words(reader%at:reader%at + one%outputs - 1), one%values(:, node))
-      if (.not. all(finite_single(one%values(:, node)))) reader%failed = .true.
-      reader%at = reader%at + one%outputs
-    end do
+    call fill_short_reals(reader, size(one%values, kind=int64), one%values)
+    if (reader%failed) return
     if (any(one%indices < 0) .or. any(one%indices >= nodes)) reader%failed = .true.
     if (any(feature < 0)) reader%failed = .true.
     do node = 1, nodes
@@ -493,6 +541,7 @@ contains
       reader%failed = .true.
     one%horner = bytes == 8
     if (.not. reader%failed) call take_wholes(reader, (one%terms + 3) / 4, one%indices, problem)
+    if (reader%swapped .and. .not. reader%failed) call swap_bytes(one%indices)   ! bytes, not words
   end subroutine parse_graph
 
   ! Open the graph of a file that holds one; it computes all outputs from all inputs.
@@ -515,16 +564,6 @@ contains
     status = closura_needs_onnx
 #endif
   end subroutine open_graph
-
-  pure subroutine copy_words(words, values)
-    integer(int32), intent(in) :: words(:)
-    real(real32), intent(out) :: values(:)
-    integer :: place
-
-    do place = 1, size(words)
-      values(place) = transfer(words(place), 1.0_real32)
-    end do
-  end subroutine copy_words
 
   ! Check that every operation fits the one before it, and lay its numbers out for the kernels.
   subroutine prepare(model, status)
@@ -619,9 +658,24 @@ contains
     take_whole = 0
     if (reader%at > reader%last) reader%failed = .true.
     if (reader%failed) return
-    take_whole = int(reader%words(reader%at))
+    if (reader%at > reader%before + reader%held) call fill(reader)
+    if (reader%failed) return
+    take_whole = int(reader%buffer(reader%at - reader%before))
     reader%at = reader%at + 1
   end function take_whole
+
+  ! Say where in the buffer the next words lie: at least one of `wanted`, as many as there are.
+  ! The caller has made sure that they are not beyond the last.
+  subroutine take_piece(reader, wanted, first, last)
+    type(word_reader), intent(inout) :: reader
+    integer(int64), intent(in) :: wanted
+    integer(int64), intent(out) :: first, last
+
+    if (reader%at > reader%before + reader%held) call fill(reader)
+    first = reader%at - reader%before
+    last = min(first + wanted - 1, reader%held)
+    reader%at = reader%at + last - first + 1
+  end subroutine take_piece
 
   integer(int64) function take_long(reader)
     type(word_reader), intent(inout) :: reader
@@ -653,14 +707,19 @@ contains
     integer, intent(in) :: count
     integer(int32), allocatable, intent(out) :: values(:)
     integer, intent(inout) :: problem
+    integer(int64) :: have, first, last
 
     allocate(values(0))
     if (lacks(reader, count, 1) .or. problem /= 0) return
     deallocate(values)
     allocate(values(count), stat=problem)
     if (problem /= 0) return
-    values = reader%words(reader%at:reader%at + count - 1)
-    reader%at = reader%at + count
+    have = 0
+    do while (have < count .and. .not. reader%failed)
+      call take_piece(reader, count - have, first, last)
+      values(have + 1:have + last - first + 1) = reader%buffer(first:last)
+      have = have + last - first + 1
+    end do
   end subroutine take_wholes
 
   subroutine take_short_reals(reader, count, values, problem)
@@ -668,19 +727,35 @@ contains
     integer, intent(in) :: count
     real(real32), allocatable, intent(out) :: values(:)
     integer, intent(inout) :: problem
-    integer :: place
 
     allocate(values(0))
     if (lacks(reader, count, 1) .or. problem /= 0) return
     deallocate(values)
     allocate(values(count), stat=problem)
     if (problem /= 0) return
-    do place = 1, count
-      values(place) = transfer(reader%words(reader%at + place - 1), 1.0_real32)
-    end do
-    if (.not. all(finite_single(values))) reader%failed = .true.
-    reader%at = reader%at + count
+    call fill_short_reals(reader, int(count, int64), values)
   end subroutine take_short_reals
+
+  ! Fill an array of any shape with the reals that follow; each must be finite.
+  subroutine fill_short_reals(reader, count, values)
+    type(word_reader), intent(inout) :: reader
+    integer(int64), intent(in) :: count
+    real(real32), intent(inout) :: values(count)
+    integer(int64) :: have, first, last, place
+    logical :: fine
+
+    have = 0
+    fine = .true.
+    do while (have < count .and. .not. reader%failed)
+      call take_piece(reader, count - have, first, last)
+      do place = first, last
+        values(have + place - first + 1) = transfer(reader%buffer(place), 1.0_real32)
+        fine = fine .and. ibclr(reader%buffer(place), 31) < not_finite
+      end do
+      have = have + last - first + 1
+    end do
+    if (.not. fine) reader%failed = .true.
+  end subroutine fill_short_reals
 
   subroutine take_reals(reader, count, values, problem)
     type(word_reader), intent(inout) :: reader
@@ -704,6 +779,7 @@ contains
     type(word_reader), intent(inout) :: reader
     character(len=:), allocatable, intent(out) :: text
     integer, intent(inout) :: problem
+    integer(int32), allocatable :: content(:)
     integer :: count, place, words
     integer(int32) :: word
 
@@ -715,11 +791,12 @@ contains
     deallocate(text)
     allocate(character(len=count) :: text, stat=problem)
     if (problem /= 0) return
+    call take_wholes(reader, words, content, problem)
+    if (reader%failed .or. problem /= 0) return
     do place = 1, count
-      word = reader%words(reader%at + (place - 1) / 4)
+      word = content(1 + (place - 1) / 4)
       text(place:place) = achar_of(iand(ishft(word, -8 * mod(place - 1, 4)), 255_int32))
     end do
-    reader%at = reader%at + words
   end subroutine take_text
 
   subroutine take_columns(reader, columns, problem)
@@ -763,13 +840,12 @@ contains
       ior(iand(ishft(word, -8), 65280_int32), ishft(word, -24)))
   end subroutine swap_bytes
 
-  ! CRC-32 of zlib over the bytes of words, four bytes at once.
-  pure integer(int32) function checksum(words)
-    integer(int32), intent(in) :: words(:)
+  ! What a byte does to the CRC-32 of zlib, by how many bytes follow it.
+  pure subroutine make_table(table)
+    integer(int32), intent(out) :: table(0:255, 16)
     integer(int32), parameter :: polynomial = -306674912_int32
-    integer(int32) :: table(0:255, 4), word
+    integer(int32) :: word
     integer :: byte, bit, slice
-    integer(int64) :: place
 
     do byte = 0, 255
       word = int(byte, int32)
@@ -782,21 +858,40 @@ contains
       end do
       table(byte, 1) = word
     end do
-    do slice = 2, 4
+    do slice = 2, 16
       do byte = 0, 255
         word = table(byte, slice - 1)
         table(byte, slice) = ieor(ishft(word, -8), table(iand(word, 255_int32), 1))
       end do
     end do
-    checksum = not(0_int32)
-    do place = 1, size(words, kind=int64)
-      word = ieor(checksum, words(place))
-      checksum = ieor( &
-        ieor(table(iand(word, 255_int32), 4), table(iand(ishft(word, -8), 255_int32), 3)), &
-        ieor(table(iand(ishft(word, -16), 255_int32), 2), table(ishft(word, -24), 1)))
+  end subroutine make_table
+
+  ! Go on with the CRC-32 over the bytes of words, sixteen bytes at once.
+  pure subroutine add_to_checksum(table, words, found)
+    integer(int32), intent(in) :: table(0:255, 16), words(:)
+    integer(int32), intent(inout) :: found
+    integer(int64) :: place, fours
+
+    fours = size(words, kind=int64) / 4
+    do place = 1, 4 * fours, 4
+      found = ieor( &
+        ieor(four_bytes(table(:, 13:16), ieor(found, words(place))), &
+        four_bytes(table(:, 9:12), words(place + 1))), &
+        ieor(four_bytes(table(:, 5:8), words(place + 2)), &
+        four_bytes(table(:, 1:4), words(place + 3))))
     end do
-    checksum = not(checksum)
-  end function checksum
+    do place = 4 * fours + 1, size(words, kind=int64)
+      found = four_bytes(table(:, 1:4), ieor(found, words(place)))
+    end do
+  end subroutine add_to_checksum
+
+  pure integer(int32) function four_bytes(table, word)
+    integer(int32), intent(in) :: table(0:255, 4), word
+
+    four_bytes = ieor( &
+      ieor(table(iand(word, 255_int32), 4), table(iand(ishft(word, -8), 255_int32), 3)), &
+      ieor(table(iand(ishft(word, -16), 255_int32), 2), table(ishft(word, -24), 1)))
+  end function four_bytes
 
   ! ---- What a model says of itself -----------------------------------------------------------
 
@@ -1083,6 +1178,19 @@ contains
     uniform = (real(bits, real64) + 0.5_real64) / 4294967296.0_real64
     one_normal = sqrt(-2 * log(uniform(1))) * cos(two_pi * uniform(2))
   end function one_normal
+
+  ! Add eight leaves to a sum. They lie far apart: fetched side by side, the processor waits for
+  ! memory once and not eight times.
+  pure subroutine add_leaves(many, a, b, c, d, e, f, g, h, total)
+    integer, intent(in) :: many
+    real(real32), dimension(many), intent(in) :: a, b, c, d, e, f, g, h
+    real(real64), intent(inout) :: total(many)
+    integer :: row
+
+    do row = 1, many
+      total(row) = total(row) + a(row) + b(row) + c(row) + d(row) + e(row) + f(row) + g(row) + h(row)
+    end do
+  end subroutine add_leaves
 
   ! ---- In single precision -------------------------------------------------------------------
 
@@ -1586,7 +1694,17 @@ contains
         last = min(first + accumulators - 1, one%outputs)
         many = last - first + 1
         total(1:many) = 0
-        do tree = 1, one%trees
+        do tree = 1, one%trees - flock + 1, flock
+          call add_leaves(many, one%values(first:last, leaves(tree, column)), &
+            one%values(first:last, leaves(tree + 1, column)), &
+            one%values(first:last, leaves(tree + 2, column)), &
+            one%values(first:last, leaves(tree + 3, column)), &
+            one%values(first:last, leaves(tree + 4, column)), &
+            one%values(first:last, leaves(tree + 5, column)), &
+            one%values(first:last, leaves(tree + 6, column)), &
+            one%values(first:last, leaves(tree + 7, column)), total)
+        end do
+        do tree = one%trees - mod(one%trees, flock) + 1, one%trees
           total(1:many) = total(1:many) + one%values(first:last, leaves(tree, column))
         end do
         after(first:last, column) = real(total(1:many) / one%divisor, real32)
@@ -2242,7 +2360,17 @@ contains
         last = min(first + accumulators - 1, one%outputs)
         many = last - first + 1
         total(1:many) = 0
-        do tree = 1, one%trees
+        do tree = 1, one%trees - flock + 1, flock
+          call add_leaves(many, one%values(first:last, leaves(tree, column)), &
+            one%values(first:last, leaves(tree + 1, column)), &
+            one%values(first:last, leaves(tree + 2, column)), &
+            one%values(first:last, leaves(tree + 3, column)), &
+            one%values(first:last, leaves(tree + 4, column)), &
+            one%values(first:last, leaves(tree + 5, column)), &
+            one%values(first:last, leaves(tree + 6, column)), &
+            one%values(first:last, leaves(tree + 7, column)), total)
+        end do
+        do tree = one%trees - mod(one%trees, flock) + 1, one%trees
           total(1:many) = total(1:many) + one%values(first:last, leaves(tree, column))
         end do
         after(first:last, column) = real(total(1:many) / one%divisor, real64)
