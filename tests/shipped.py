@@ -12,6 +12,7 @@ from closura.export.operations import (
     Restore,
     Select,
     Standardise,
+    TreeRounds,
     Trees,
 )
 from closura.nets.mlp import initialise
@@ -51,5 +52,19 @@ def everything() -> Container:
     add, both = Add(np.array([0, 1])), Select(np.array([1, 0]))
     noise = Noise(np.array([1, 0]), np.array([0.5, 0.25]), np.array([2.0, 3.0]))
     scaling, restore = Standardise(np.ones(2), np.ones(2)), Restore(np.ones(2), np.ones(2))
+    boosted = rounds(np.random.default_rng(0), each=2, count=4)
     told = (both, scaling, dense, add, both, polynomial, add, both, tree, restore, add, noise)
+    told = (both, boosted, add, *told)
     return Container(RING[:2], RING[3:], told, np.zeros(2), np.ones(2), about={"a": 1})
+
+
+def rounds(draw: np.random.Generator, each: int = 3, count: int = 12) -> TreeRounds:
+    """Boosted trees of 2 inputs: each tree asks once, and has two leaves."""
+    roots = 3 * np.arange(count)
+    feature = np.stack([np.arange(count) % 2, 2 * np.arange(count), 2 * np.arange(count) + 1])
+    left = np.stack([roots + 1, roots + 1, roots + 2])
+    threshold = np.zeros((3, count), np.float32)
+    threshold[0] = draw.normal(size=count)
+    values = draw.normal(size=(2 * count, 1)).astype(np.float32)
+    return TreeRounds(2, roots, feature.T.ravel(), left.T.ravel(), threshold.T.ravel(), values,
+                      1.0, each)  # fmt: skip

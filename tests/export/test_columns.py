@@ -10,6 +10,7 @@ from closura.closures.atmosphere import Column, LatLonImage
 from closura.export.reading import read_container
 from closura.export.ship import export_closure
 from closura.export.translate import translate
+from closura.learners.boosted import BoostedTrees
 from closura.learners.linear import Linear
 from closura.learners.network import Network
 from closura.learners.noise import WithNoise
@@ -66,6 +67,8 @@ def test_what_a_column_in_the_host_gives_is_what_the_model_got(atmosphere, key):
 LEARNERS = {
     "network": Network(FEATURES, width=6, depth=1, epochs=1, batch=64),
     "noise": WithNoise(Linear(FEATURES)),
+    "boosted": BoostedTrees(features=FEATURES, rounds=6, depth=3),
+    "rounds": BoostedTrees(features=FEATURES, rounds=9, depth=2, shared=False),
 }
 
 
@@ -75,6 +78,9 @@ def test_columns_pass_the_gate(name, to, gfortran, atmosphere, key, tmp_path):
     closure = LEARNERS[name].fit(atmosphere, key=key)
     figures = export_closure(closure, tmp_path / "out", pairs=atmosphere, to=to)
     assert figures["cases"] >= 1000
+    trees = {"boosted": 6, "rounds": 9 * 6}.get(name, 0)  # 3 levels of u and of v are predicted
+    different = figures.get("branches", {"compared": 0, "different": 0})
+    assert different == {"compared": trees * figures["cases"], "different": 0}
     assert all(one["largest"] <= one["allowed"] for one in figures["native"].values())
     held = read_container(tmp_path / "out" / "learned.closura")
     assert held.memory == (2 * LEVELS if name == "noise" else 0)

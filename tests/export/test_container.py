@@ -15,10 +15,12 @@ from closura.export.operations import (
     Restore,
     Select,
     Standardise,
+    TreeRounds,
     Trees,
 )
 from closura.export.reading import from_bytes, read_container
 from closura.nets.mlp import ACTIVATIONS
+from shipped import rounds
 
 # Node 0 asks feature 1; its children are the leaves 1 and 2 with the values (1, 2) and (3, 5).
 TREE = Trees(
@@ -43,6 +45,9 @@ EVERY = (
     Select(np.array([1])),
     Polynomial(np.array([[0], [2]]), np.array([[3.0], [0.5]])),
     Add(np.array([1])),
+    Select(np.array([2, 1])),
+    rounds(np.random.default_rng(3), each=2, count=6),
+    Add(np.array([1, 0])),
     Noise(np.array([1, 0]), np.array([0.5, 0.25]), np.array([2.0, 3.0])),
 )
 
@@ -76,12 +81,26 @@ def test_what_is_written_is_read_back(container):
 
 
 def test_operations_do_what_they_say(container):
-    found = Container(container.inputs, container.outputs, EVERY[6:])
+    told = (*EVERY[6:12], EVERY[-1])
+    found = Container(container.inputs, container.outputs, told)
     # Inputs 2 and 3 are (3, 0.7): 0.7 > 0.5 leads to the second leaf, (3, 5) / 2, added to
     # outputs 2 and 1; the polynomial of the second is 3 + 0.5 * 9; noise adds 10 and 20.
     wanted = np.array([[5 / 2 + 20, 3 / 2 + 7.5 + 10]])
     memory = np.array([[10.0, 20.0]])
     np.testing.assert_allclose(found.predict(np.array([[9.0, 3.0, 0.7]]), memory), wanted)
+
+
+def test_boosted_trees_add_each_tree_to_its_output():
+    # Node 0 of tree 0 asks feature 0, of tree 1 feature 1; leaves are 1, 2 and 10, 20; then again.
+    links = (np.array([0, 3, 6, 9]), np.array([0, 0, 1, 1, 2, 3, 0, 4, 5, 1, 6, 7]))
+    left = np.array([1, 1, 2, 4, 4, 5, 7, 7, 8, 10, 10, 11])
+    threshold = np.where(left > np.arange(12), 0.5, 0).astype(np.float32)
+    values = np.array([1, 2, 10, 20, 3, 4, 30, 40], np.float32)[:, None]
+    trees = TreeRounds(2, *links, left, threshold, values, 1.0, 2)
+    column = (Column("x", "1"), Column("y", "1"))
+    told = (Select(np.array([0, 1])), trees, Add(np.array([0, 1])))
+    found = Container(column, column, told).predict(np.array([[0.0, 1.0], [0.5, 0.5], [1.0, 0.0]]))
+    np.testing.assert_array_equal(found, [[1 + 3, 20 + 40], [1 + 3, 10 + 30], [2 + 4, 10 + 30]])
 
 
 def test_every_activation_of_the_networks_has_a_number_and_the_same_values():

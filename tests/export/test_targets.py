@@ -31,6 +31,7 @@ NETWORK = Network(RING, width=6, depth=2, epochs=1, batch=64, activation="relu")
 SMALL = {
     "Network": {"width": 6, "depth": 1, "epochs": 1, "batch": 64, "activation": "relu"},
     "Forest": {"trees": 3, "leaves": 9},
+    "BoostedTrees": {"features": Stencil(radius=1), "rounds": 4, "depth": 2},
     "WithNoise": {"learner": Linear()},
     "Online": {"start": Linear(), "model": Lorenz96(K=7, dt=0.1), "window": 3, "grow": (),
                "epochs": 1, "learning_rate": 1e-9},

@@ -37,6 +37,7 @@ from closura.export.operations import (
     Restore,
     Select,
     Standardise,
+    TreeRounds,
     Trees,
     compute,
 )
@@ -161,8 +162,10 @@ def _packed(operation: Operation) -> list[bytes]:
 
 def _packed_trees(trees: Trees) -> list[bytes]:
     leaves, outputs = trees.values.shape
+    rounds = [_whole(trees.each)] if isinstance(trees, TreeRounds) else []
     return [
         _whole(trees.inputs, outputs, len(trees.roots), len(trees.feature), leaves),
+        *rounds,
         _reals(np.array([trees.divisor])),
         _wholes(trees.roots),
         _wholes(trees.feature),

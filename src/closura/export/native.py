@@ -19,6 +19,7 @@ from closura.export.operations import Add, Operation, Select, Trees, compute, re
 
 SOURCES = ("closura.F90", "driver.f90")
 FLAGS = ("-O3", "-march=native")
+TREES_AT_ONCE = 64  # whose leaves are told apart: a leaf then has as many values
 LIMIT = 600  # [s] for compiling and for each run
 
 
@@ -112,26 +113,33 @@ def numbered_leaves(
             before = container.operations[start:place]
             rows = Add(np.arange(one.inputs))
             panel = compute((*before, rows), columns, one.inputs, nothing)
-            yield _numbered(container, before, one), reached_leaves(one, panel).astype(float)
+            for first in range(0, len(one.roots), TREES_AT_ONCE):
+                some = _some_trees(one, first, min(first + TREES_AT_ONCE, len(one.roots)))
+                wanted = reached_leaves(some, panel).astype(float)
+                yield _numbered(container, before, some), wanted
+
+
+def _some_trees(trees: Trees, first: int, last: int) -> Trees:
+    """Return some of the trees as a table of their own, whose leaves have numbers for values."""
+    ends = [*trees.roots, len(trees.left)]
+    nodes = slice(ends[first], ends[last])
+    left, feature = trees.left[nodes] - ends[first], trees.feature[nodes]
+    leaf = left == np.arange(len(left))
+    numbers = np.where(leaf, np.cumsum(leaf) - 1, feature)
+    values = np.arange(leaf.sum(), dtype=np.float32)[:, None]
+    roots = trees.roots[first:last] - ends[first]
+    return Trees(trees.inputs, roots, numbers, left, trees.threshold[nodes], values, 1.0)
 
 
 def _numbered(container: Container, before: tuple[Operation, ...], trees: Trees) -> Container:
     """Return a container with one output a tree: the number of the leaf that is reached."""
     count = len(trees.roots)
-    owner = _owner(trees)
+    leaf = np.flatnonzero(trees.left == np.arange(len(trees.left)))
+    owner = np.searchsorted(trees.roots, leaf, side="right") - 1
     values = np.where(owner[:, None] == np.arange(count), np.arange(len(owner))[:, None], 0)
-    leaves = replace(trees, values=values.astype(np.float32), divisor=1.0)
+    leaves = replace(trees, values=values.astype(np.float32))
     told = (*before, leaves, Add(np.arange(count)))
     return Container(container.inputs, container.outputs[:1] * count, told)
-
-
-def _owner(trees: Trees) -> np.ndarray:
-    """Return the tree that each leaf belongs to."""
-    leaf = trees.left == np.arange(len(trees.left))
-    tree = np.searchsorted(trees.roots, np.flatnonzero(leaf), side="right") - 1
-    owner = np.empty(len(trees.values), np.int64)
-    owner[trees.feature[leaf]] = tree
-    return owner
 
 
 def _run(command: list[str], folder: Path) -> subprocess.CompletedProcess[str]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from closura import __version__
 from closura.export.container import Container
-from closura.export.onnx_trees import tree_leaves
+from closura.export.onnx_trees import add_trees
 from closura.export.operations import (
     Add,
     Dense,
@@ -177,7 +177,7 @@ def _apply(graph: Graph, one: Operation, panel: str) -> str:
                 "MatMul", _monomials(graph, panel, exponents), graph.number(coefficients)
             )
         case Trees():
-            return _trees(graph, one, panel)
+            return add_trees(graph, one, panel)
     raise TypeError(f"no ONNX for {type(one).__name__}")
 
 
@@ -224,23 +224,6 @@ def _monomials(graph: Graph, panel: str, exponents: np.ndarray) -> str:
         graph.node("Gather", ones, graph.number(column, np.int64), axis=1) for column in factors.T
     ]
     return reduce(lambda product, factor: graph.node("Mul", product, factor), picked)
-
-
-def _trees(graph: Graph, trees: Trees, panel: str) -> str:
-    """Return the mean of the leaves; a node of ONNX says which ones, so that they are exact."""
-    narrow = panel if graph.kind == np.float32 else graph.cast(panel, np.float32)
-    leaves = graph.cast(tree_leaves(graph, trees, narrow), np.int64)
-    leaf = trees.left == np.arange(len(trees.left))
-    owner = np.searchsorted(trees.roots, np.flatnonzero(leaf), side="right") - 1
-    found = []
-    for tree in range(len(trees.roots)):
-        rows = trees.feature[leaf][owner == tree]
-        chosen = graph.node("Gather", leaves, graph.number(tree, np.int64), axis=1)
-        found.append(graph.node("Gather", graph.number(trees.values[rows]), chosen, axis=0))
-    while len(found) > 1:  # in pairs, so that rounding grows with the logarithm of their number
-        pairs = [graph.node("Add", *found[n : n + 2]) for n in range(0, len(found) - 1, 2)]
-        found = pairs + found[2 * len(pairs) :]
-    return graph.node("Div", found[0], graph.number(trees.divisor))
 
 
 def _choose(graph: Graph, value: str, columns: np.ndarray, count: int) -> str:

@@ -99,6 +99,21 @@ class Trees:
 
 
 @dataclass(frozen=True)
+class TreeRounds(Trees):
+    """Trees in rounds, in each of which one tree stands for each output.
+
+    Args:
+        each: Number of trees in a round: the number of outputs. Leaves have one value.
+    """
+
+    code: ClassVar[int] = 18
+    each: int = 1
+
+    def width(self) -> tuple[int, int]:
+        return self.inputs, self.each
+
+
+@dataclass(frozen=True)
 class Add:
     """End a term: the panel is added to these outputs, counted from 0."""
 
@@ -146,7 +161,18 @@ class OnnxGraph:
         return 1, 1  # it needs no panel
 
 
-Operation = Select | Standardise | Restore | Dense | Polynomial | Trees | Add | Noise | OnnxGraph
+Operation = (
+    Select
+    | Standardise
+    | Restore
+    | Dense
+    | Polynomial
+    | Trees
+    | TreeRounds
+    | Add
+    | Noise
+    | OnnxGraph
+)
 
 
 def compute(
@@ -177,6 +203,9 @@ def compute(
             case Polynomial(exponents, coefficients):
                 terms = np.prod(panel[:, None, :] ** exponents, axis=2)
                 panel = terms @ coefficients
+            case TreeRounds(each=each):
+                found = operation.values.astype(float)[reached_leaves(operation, panel), 0]
+                panel = found.reshape(len(found), -1, each).sum(axis=1) / operation.divisor
             case Trees():
                 leaves = reached_leaves(operation, panel)
                 panel = operation.values.astype(float)[leaves].sum(axis=1) / operation.divisor

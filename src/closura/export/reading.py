@@ -19,6 +19,7 @@ from closura.export.operations import (
     Restore,
     Select,
     Standardise,
+    TreeRounds,
     Trees,
 )
 
@@ -126,8 +127,8 @@ class _Words:
 def _operation(kind: int, words: _Words) -> Operation:
     if kind == Dense.code:
         return _dense(words)
-    if kind == Trees.code:
-        return _trees(words)
+    if kind in (Trees.code, TreeRounds.code):
+        return _trees(words, kind)
     if kind == OnnxGraph.code:
         inputs, outputs, size, count = (int(number) for number in words.wholes(4))
         content = words.take(count + -count % 4, "u1").tobytes()[:count]
@@ -157,10 +158,12 @@ def _dense(words: _Words) -> Dense:
     return Dense(weights, words.reals(outputs, kind), names[activation])
 
 
-def _trees(words: _Words) -> Trees:
+def _trees(words: _Words, kind: int) -> Trees:
     inputs, outputs, trees, nodes, leaves = (int(number) for number in words.wholes(5))
+    each = words.whole() if kind == TreeRounds.code else 0
     divisor = float(words.reals(1)[0])
     roots, feature, left = (words.wholes(count) for count in (trees, nodes, nodes))
     threshold = words.reals(nodes, "<f4")
     values = words.reals(leaves * outputs, "<f4").reshape(leaves, outputs)
-    return Trees(inputs, roots, feature, left, threshold, values, divisor)
+    told = (inputs, roots, feature, left, threshold, values, divisor)
+    return TreeRounds(*told, each) if each else Trees(*told)

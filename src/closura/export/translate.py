@@ -27,7 +27,9 @@ from closura.export.operations import (
     Standardise,
     Trees,
 )
+from closura.export.trees import rounds_of_trees, table_of_trees
 from closura.nets.affine import Affine
+from closura.nets.boosted import TreeSum
 from closura.nets.forest import TreeTable
 from closura.nets.mlp import MLP
 
@@ -74,28 +76,31 @@ def _term(term: AbstractClosure, layout: Layout) -> list[Operation]:
     if isinstance(term, AR1Noise):
         return _noise(term, layout)
     if isinstance(term, PolynomialClosure):
-        middle: list[Operation] = [
-            Polynomial(np.array(term.exponents), np.asarray(term.coefficients, float)[:, None])
-        ]
+        coefficients = np.asarray(term.coefficients, float)[:, None]
+        parts: list[list[Operation]] = [[Polynomial(np.array(term.exponents), coefficients)]]
     elif isinstance(term, LearnedClosure):
-        middle = _learned(term)
+        parts = _learned(term)
     else:
         raise ValueError(f"{type(term).__name__} cannot be shipped; what can be: {SHIPPED}.")
     chosen = np.array([layout.inputs.index(place) for place in places(term.features)])
-    return [Select(chosen), *middle, Add(layout.written(term.features))]
+    select, add = Select(chosen), Add(layout.written(term.features))
+    return [one for part in parts for one in (select, *part, add)]
 
 
-def _learned(term: LearnedClosure) -> list[Operation]:
-    """Return scaling and predictor; a scaling that changes nothing is left out."""
+def _learned(term: LearnedClosure) -> list[list[Operation]]:
+    """Return scaling and predictor, whose results are added up if there are several."""
     scaling = jax.tree.map(lambda array: np.asarray(array, np.float64), term.scaling)
-    width = len(scaling.mean)
-    found = [
-        replace(one, inputs=width) if isinstance(one, Trees) else one
-        for one in operations(term.predictor)
-    ]
-    if np.any(scaling.mean != 0) or np.any(scaling.deviation != 1):
-        found = [Standardise(scaling.mean, scaling.deviation), *found]
-    return [*found, Restore(scaling.output_mean, scaling.output_deviation)]
+    width, centre = len(scaling.mean), scaling.output_mean
+    told = operations(term.predictor)
+    several = [[one] for one in told] if isinstance(told[0], Trees) else [told]
+    found = []
+    for some in several:
+        some = [replace(o, inputs=width) if isinstance(o, Trees) else o for o in some]
+        if np.any(scaling.mean != 0) or np.any(scaling.deviation != 1):
+            some = [Standardise(scaling.mean, scaling.deviation), *some]
+        found.append([*some, Restore(centre, scaling.output_deviation)])
+        centre = np.zeros_like(centre)  # it is added once
+    return found
 
 
 @singledispatch
@@ -119,32 +124,13 @@ def _(predictor: MLP) -> list[Operation]:
 
 @operations.register
 def _(predictor: TreeTable) -> list[Operation]:
-    """Return the trees without the leaves that only fill up the table, one after the other."""
-    left, feature = np.asarray(predictor.left, np.int64), np.asarray(predictor.feature, np.int64)
-    threshold, value = np.asarray(predictor.threshold), np.asarray(predictor.value)
-    nodes = np.arange(left.shape[1])
-    roots: list[int] = []
-    parts: list[tuple[np.ndarray, ...]] = []
-    rows: list[np.ndarray] = []
-    first = 0
-    for tree in range(len(left)):
-        leaf = left[tree] == nodes
-        used = int(max(left[tree][~leaf], default=-1)) + 2  # the right child of the last one
-        leaf, here = leaf[:used], left[tree][:used] + first
-        number = len(rows) + np.cumsum(leaf) - 1
-        parts.append(
-            (
-                np.where(leaf, number, feature[tree][:used]),
-                here,
-                np.where(leaf, np.float32(0), threshold[tree][:used]),
-            )
-        )
-        rows += list(value[tree][:used][leaf])
-        roots.append(first)
-        first += used
-    number, here, split = (np.concatenate(column) for column in zip(*parts, strict=True))
-    inputs = 1 + int(feature.max())
-    return [Trees(inputs, np.array(roots), number, here, split, np.array(rows), float(len(roots)))]
+    count = float(len(predictor.left))
+    return [table_of_trees(predictor, slice(None), divisor=count)]
+
+
+@operations.register
+def _(predictor: TreeSum) -> list[Operation]:
+    return [*rounds_of_trees(predictor)]
 
 
 def _noise(term: AR1Noise, layout: Layout) -> list[Operation]:

@@ -56,7 +56,7 @@ module closura
   integer, parameter :: head_words = 8, tail_words = 2
   integer(int32), parameter :: not_finite = 2139095040_int32   ! bits of infinity in single precision
   integer, parameter :: op_select = 10, op_standardise = 11, op_restore = 12, op_dense = 13, &
-    op_polynomial = 14, op_trees = 15, op_add = 16, op_noise = 17, op_onnx = 30
+    op_polynomial = 14, op_trees = 15, op_add = 16, op_noise = 17, op_rounds = 18, op_onnx = 30
 
   ! Panels lie on the stack: a block of columns before and after an operation.
   integer, parameter :: buffer = 32768          ! numbers in a panel
@@ -404,7 +404,7 @@ contains
       call parse_dense(one, reader, problem)
     case (op_polynomial)
       call parse_polynomial(one, reader, problem)
-    case (op_trees)
+    case (op_trees, op_rounds)
       call parse_trees(one, reader, problem)
     case (op_onnx)
       call parse_graph(one, reader, problem)
@@ -485,6 +485,8 @@ contains
     one%trees = take_whole(reader)
     nodes = take_whole(reader)
     leaves = take_whole(reader)
+    one%terms = 1   ! trees in a round
+    if (one%kind == op_rounds) one%terms = take_whole(reader)
     one%divisor = take_real(reader)
     if (.not. finite_double(one%divisor)) then
       reader%failed = .true.
@@ -492,7 +494,14 @@ contains
       reader%failed = .true.
     end if
     if (min(one%inputs, one%outputs, one%trees, nodes, leaves) < 0) reader%failed = .true.
-    if (max(one%inputs, one%outputs, one%trees) > widest) return
+    if (max(one%inputs, one%outputs, one%trees, one%terms) > widest) return
+    if (one%kind == op_rounds) then
+      if (one%outputs /= 1 .or. one%terms < 1) then
+        reader%failed = .true.
+      else
+        if (mod(one%trees, one%terms) /= 0) reader%failed = .true.
+      end if
+    end if
     count = int(leaves, int64) * one%outputs + 3_int64 * nodes + one%trees
     if (reader%failed .or. count /= reader%last - reader%at + 1) then
       reader%failed = .true.
@@ -522,6 +531,7 @@ contains
       end if
     end do
     one%indices = one%indices + 1_int32
+    one%outputs = one%outputs * one%terms
   end subroutine parse_trees
 
   ! A graph of ONNX: its bytes are kept until it is opened. `terms` is their number, `horner` says
@@ -591,7 +601,7 @@ contains
         case default
           if (one%inputs /= rows) return
         end select
-        if (allocated(one%indices) .and. one%kind /= op_trees) one%indices = one%indices + 1_int32
+        if (allocated(one%indices) .and. one%trees == 0) one%indices = one%indices + 1_int32
         if (one%kind /= op_noise) rows = one%outputs
         model%width = max(model%width, one%inputs, one%outputs)
         model%most_trees = max(model%most_trees, one%trees)
@@ -1244,7 +1254,7 @@ contains
           case (op_polynomial)
             call polynomial_single(one, count, panel(:, now), panel(:, 3 - now))
             now = 3 - now
-          case (op_trees)
+          case (op_trees, op_rounds)
             call trees_single(one, count, panel(:, now), leaves, panel(:, 3 - now))
             now = 3 - now
           case (op_add)
@@ -1689,6 +1699,10 @@ contains
         leaves(tree, column:column + 3) = one%leaf([a, b, c, d])
       end do
     end do
+    if (one%kind == op_rounds) then
+      call add_rounds_single(one, count, leaves, after)
+      return
+    end if
     do column = 1, count
       do first = 1, one%outputs, accumulators
         last = min(first + accumulators - 1, one%outputs)
@@ -1711,6 +1725,29 @@ contains
       end do
     end do
   end subroutine trees_single
+
+  ! In each round one tree stands for each output.
+  pure subroutine add_rounds_single(one, count, leaves, after)
+    type(operation), intent(in) :: one
+    integer, intent(in) :: count
+    integer(int32), intent(in) :: leaves(one%trees, *)
+    real(real32), intent(inout) :: after(padded_single(one%outputs), *)
+    real(real64) :: total(accumulators)
+    integer :: column, first, many, round, place
+
+    do column = 1, count
+      do first = 0, one%outputs - 1, accumulators
+        many = min(accumulators, one%outputs - first)
+        total(1:many) = 0
+        do round = first, one%trees - 1, one%outputs
+          do place = 1, many
+            total(place) = total(place) + real(one%values(1, leaves(round + place, column)), real64)
+          end do
+        end do
+        after(first + 1:first + many, column) = real(total(1:many) / one%divisor, real32)
+      end do
+    end do
+  end subroutine add_rounds_single
 
   ! The node that a column comes to next.
   pure integer(int32) function below_single(node, values)
@@ -1910,7 +1947,7 @@ contains
           case (op_polynomial)
             call polynomial_double(one, count, panel(:, now), panel(:, 3 - now))
             now = 3 - now
-          case (op_trees)
+          case (op_trees, op_rounds)
             call trees_double(one, count, panel(:, now), leaves, panel(:, 3 - now))
             now = 3 - now
           case (op_add)
@@ -2355,6 +2392,10 @@ contains
         leaves(tree, column:column + 3) = one%leaf([a, b, c, d])
       end do
     end do
+    if (one%kind == op_rounds) then
+      call add_rounds_double(one, count, leaves, after)
+      return
+    end if
     do column = 1, count
       do first = 1, one%outputs, accumulators
         last = min(first + accumulators - 1, one%outputs)
@@ -2377,6 +2418,29 @@ contains
       end do
     end do
   end subroutine trees_double
+
+  ! In each round one tree stands for each output.
+  pure subroutine add_rounds_double(one, count, leaves, after)
+    type(operation), intent(in) :: one
+    integer, intent(in) :: count
+    integer(int32), intent(in) :: leaves(one%trees, *)
+    real(real64), intent(inout) :: after(padded_double(one%outputs), *)
+    real(real64) :: total(accumulators)
+    integer :: column, first, many, round, place
+
+    do column = 1, count
+      do first = 0, one%outputs - 1, accumulators
+        many = min(accumulators, one%outputs - first)
+        total(1:many) = 0
+        do round = first, one%trees - 1, one%outputs
+          do place = 1, many
+            total(place) = total(place) + real(one%values(1, leaves(round + place, column)), real64)
+          end do
+        end do
+        after(first + 1:first + many, column) = real(total(1:many) / one%divisor, real64)
+      end do
+    end do
+  end subroutine add_rounds_double
 
   ! The node that a column comes to next.
   pure integer(int32) function below_double(node, values)
