@@ -6,8 +6,10 @@ import numpy as np
 from closura.export.container import Column, Container
 from closura.export.operations import (
     Add,
+    Clip,
     Dense,
     Noise,
+    Novelty,
     Polynomial,
     Restore,
     Select,
@@ -54,7 +56,9 @@ def everything() -> Container:
     scaling, restore = Standardise(np.ones(2), np.ones(2)), Restore(np.ones(2), np.ones(2))
     boosted = rounds(np.random.default_rng(0), each=2, count=4)
     told = (both, scaling, dense, add, both, polynomial, add, both, tree, restore, add, noise)
-    told = (both, boosted, add, *told)
+    near, far = novelties()
+    clip = Clip(np.array([-2.0, -1.0]), np.array([1.5, 0.5]))
+    told = (both, boosted, clip, near, add, both, dense, far, add, *told)
     return Container(RING[:2], RING[3:], told, np.zeros(2), np.ones(2), about={"a": 1})
 
 
@@ -68,3 +72,13 @@ def rounds(draw: np.random.Generator, each: int = 3, count: int = 12) -> TreeRou
     values = draw.normal(size=(2 * count, 1)).astype(np.float32)
     return TreeRounds(2, roots, feature.T.ravel(), left.T.ravel(), threshold.T.ravel(), values,
                       1.0, each)  # fmt: skip
+
+
+def novelties() -> tuple[Novelty, Novelty]:
+    """A ramp over the range of two inputs, and a decay over their distance from the mean."""
+    both, ends = np.array([1, 0]), (np.array([-0.5, 0.0]), np.array([0.5, 0.0]))
+    ramp = Novelty(both, *ends, 0.0, 1, (0.1, 1.7, 0.5))
+    whitening = np.array([[2.0, 0.5], [-0.25, 1.0]])
+    return ramp, Novelty(
+        both, np.array([0.1, 0.2]), whitening.ravel(), 0.4, 2, (0.1, 1.0, 0.3), True
+    )

@@ -1,6 +1,7 @@
 """The file format: what is written is read back, and every damage is found."""
 
 import zlib
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from closura.export.container import Column, Container, to_bytes, with_checksum,
 from closura.export.operations import (
     ACTIVATION_CODES,
     Add,
+    Clip,
     Dense,
     Noise,
     Polynomial,
@@ -20,7 +22,7 @@ from closura.export.operations import (
 )
 from closura.export.reading import from_bytes, read_container
 from closura.nets.mlp import ACTIVATIONS
-from shipped import rounds
+from shipped import novelties, rounds
 
 # Node 0 asks feature 1; its children are the leaves 1 and 2 with the values (1, 2) and (3, 5).
 TREE = Trees(
@@ -47,6 +49,8 @@ EVERY = (
     Add(np.array([1])),
     Select(np.array([2, 1])),
     rounds(np.random.default_rng(3), each=2, count=6),
+    Clip(np.array([0.0, -1.0]), np.array([1.0, 0.5])),
+    *novelties(),
     Add(np.array([1, 0])),
     Noise(np.array([1, 0]), np.array([0.5, 0.25]), np.array([2.0, 3.0])),
 )
@@ -103,6 +107,20 @@ def test_boosted_trees_add_each_tree_to_its_output():
     np.testing.assert_array_equal(found, [[1 + 3, 20 + 40], [1 + 3, 10 + 30], [2 + 4, 10 + 30]])
 
 
+def test_a_column_that_is_new_gets_less():
+    ramp, decay = novelties()
+    columns = np.array([[0.0, 0.5], [0.0, 1.5], [0.3, 0.5], [2.0, -0.6]])
+    # Input 1 is known from -0.5 to 0.5, input 0 at 0 alone. Scores: 0; one range beyond; 0.3 off
+    # the constant; 2 off it and 0.1 ranges below. Weights are (1.7 - score) / 1.6.
+    np.testing.assert_allclose(ramp.weights(columns), [1, 0.7 / 1.6, 1.4 / 1.6, 0])
+    # (0.4, -0.2) from the mean: axes 0.8 + 0.05 and 0.2 - 0.2; (1.4, -0.2): 2.85 and 0.5.
+    score = np.sqrt((2.85**2 + 0.5**2) / 2) - 0.4
+    np.testing.assert_allclose(decay.weights(columns)[1], 0.3 ** (score - 0.1))
+    assert np.sqrt(0.85**2 / 2) - 0.4 > 0.1 > decay.weights(columns)[0] - 0.9
+    mask = replace(ramp, response=0, numbers=(0.0, 1.0, 0.1))
+    np.testing.assert_array_equal(mask.weights(columns), [1, 0, 0, 0])
+
+
 def test_every_activation_of_the_networks_has_a_number_and_the_same_values():
     assert set(ACTIVATION_CODES) == {"none", *ACTIVATIONS}
     values = np.linspace(-6, 5, 23)
@@ -133,7 +151,14 @@ def test_every_truncation_and_every_flipped_bit_is_found(container):
 
 
 WRONG = {
-    "newer": (lambda c: with_checksum(c[:8] + bytes([2]) + c[9:]), "is of format 2; this closura"),
+    "newer": (
+        lambda c: with_checksum(c[:8] + bytes([3]) + c[9:]),
+        "is of format 3, newer than the formats 1 to 2",
+    ),
+    "older": (
+        lambda c: with_checksum(c[:8] + bytes([0]) + c[9:]),
+        "is of format 0, older than the",
+    ),
     "foreign": (lambda c: b"netCDF" + c, "is no .closura file; give the one that"),
     "flipped": (lambda c: c[:99] + bytes([c[99] ^ 4]) + c[100:], "its checksum is wrong; copy it"),
 }

@@ -78,7 +78,7 @@ def test_damage_with_a_checksum_that_is_right_is_never_a_crash(ask, folder):
 
 def test_files_of_other_kinds_say_what_they_are(ask, tmp_path, folder):
     content = to_bytes(everything())
-    newer = with_checksum(content[:8] + bytes([2]) + content[9:])
+    newer = with_checksum(content[:8] + bytes([3]) + content[9:])
     older = with_checksum(content[:8] + bytes([0]) + content[9:])
     unknown = bytearray(content)
     place = content.index(np.array([10, 0], "<i4").tobytes())
@@ -89,10 +89,11 @@ def test_files_of_other_kinds_say_what_they_are(ask, tmp_path, folder):
     files = folder([newer, older, with_checksum(bytes(unknown)), swapped, long, text, b""])
     found = load(ask, [*files, tmp_path / "nowhere.closura", tmp_path])
     assert found[0] == (
-        "2005 closura: the file has format 2 and this closura.F90 reads format 1; take the "
-        "closura.F90 that was exported with it, or export it again."
+        "3005 closura: the file has format 3, newer than the formats 1 to 2 that this closura.F90 "
+        "reads; take the closura.F90 that was exported with it, or export it again."
     )
-    assert [int(line.partition(" ")[0]) for line in found] == [2005, 5, 77008, 0, 6, 4, 3, 1, 2]
+    assert [int(line.partition(" ")[0]) for line in found] == [3005, 5, 77008, 0, 6, 4, 3, 1, 2]
+    assert found[1].startswith("5 closura: the file has format 0, older than the formats 1 to 2")
     assert found[-2] == "1 closura: the file cannot be opened; check its path and permissions."
 
 

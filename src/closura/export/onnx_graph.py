@@ -9,11 +9,14 @@ import numpy as np
 
 from closura import __version__
 from closura.export.container import Container
+from closura.export.onnx_novelty import novelty_weight
 from closura.export.onnx_trees import add_trees
 from closura.export.operations import (
     Add,
+    Clip,
     Dense,
     Noise,
+    Novelty,
     Operation,
     Polynomial,
     Restore,
@@ -56,6 +59,11 @@ class Graph:
         name = f"number_{self.count}"
         self.numbers.append(numpy_helper.from_array(array, name))
         return name
+
+    def bounded(self, values: Any) -> np.ndarray:
+        """Return numbers that the graph's precision holds."""
+        largest = float(np.finfo(self.kind).max)
+        return np.clip(np.asarray(values, float), -largest, largest)
 
     def cast(self, value: str, kind: Any) -> str:
         """Return a value in another type."""
@@ -176,6 +184,11 @@ def _apply(graph: Graph, one: Operation, panel: str) -> str:
             return graph.node(
                 "MatMul", _monomials(graph, panel, exponents), graph.number(coefficients)
             )
+        case Clip(lower, upper):
+            kept = graph.node("Max", panel, graph.number(graph.bounded(lower)))
+            return graph.node("Min", kept, graph.number(graph.bounded(upper)))
+        case Novelty():
+            return graph.node("Mul", panel, novelty_weight(graph, one, COLUMNS))
         case Trees():
             return add_trees(graph, one, panel)
     raise TypeError(f"no ONNX for {type(one).__name__}")

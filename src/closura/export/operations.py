@@ -141,6 +141,62 @@ class Noise:
 
 
 @dataclass(frozen=True)
+class Clip:
+    """Each row of the panel is kept within limits; finite ones, so at most the largest real."""
+
+    code: ClassVar[int] = 19
+    lower: np.ndarray
+    upper: np.ndarray
+
+    def width(self) -> tuple[int, int]:
+        return len(self.lower), len(self.lower)
+
+
+@dataclass(frozen=True)
+class Novelty:
+    """The panel is multiplied by a weight that falls with how new a column's inputs are.
+
+    Args:
+        inputs: Inputs of the file that are looked at, counted from 0.
+        first: Smallest values in training; for a distance the mean.
+        second: Largest values in training; for a distance the whitening (input, axis), flat.
+        offset: Of a distance; 0 for a range.
+        response: 0 mask, 1 ramp, 2 decay.
+        numbers: Cutoff, end of a ramp, rate of a decay.
+    """
+
+    code: ClassVar[int] = 20
+    inputs: np.ndarray
+    first: np.ndarray
+    second: np.ndarray
+    offset: float
+    response: int
+    numbers: tuple[float, float, float]
+    distance: bool = False
+
+    def width(self) -> tuple[int, int]:
+        return len(self.inputs), 1
+
+    def weights(self, columns: np.ndarray) -> np.ndarray:
+        """Return the weight of each column (column, input)."""
+        seen = columns[:, self.inputs].astype(float)
+        if self.distance:
+            axes = (seen - self.first) @ self.second.reshape(len(self.inputs), -1)
+            score = np.sqrt(np.mean(axes**2, axis=1)) - self.offset
+        else:
+            wide = np.where(self.second > self.first, self.second - self.first, 1.0)
+            within = (seen - self.first) / wide
+            above = np.where(self.second > self.first, within - 1, within)
+            score = np.maximum(0, above.max(axis=1)) + np.maximum(0, -within.min(axis=1))
+        cutoff, end, rate = self.numbers
+        if self.response == 0:
+            return (score <= cutoff).astype(float)
+        if self.response == 1:
+            return np.clip((end - score) / (end - cutoff), 0, 1)
+        return np.minimum(rate ** (score - cutoff), 1)
+
+
+@dataclass(frozen=True)
 class OnnxGraph:
     """Tendencies of all outputs from all inputs, by a graph that ONNX Runtime computes.
 
@@ -171,6 +227,8 @@ Operation = (
     | TreeRounds
     | Add
     | Noise
+    | Clip
+    | Novelty
     | OnnxGraph
 )
 
@@ -209,6 +267,10 @@ def compute(
             case Trees():
                 leaves = reached_leaves(operation, panel)
                 panel = operation.values.astype(float)[leaves].sum(axis=1) / operation.divisor
+            case Clip(lower, upper):
+                panel = np.clip(panel, lower, upper)
+            case Novelty():
+                panel = panel * operation.weights(columns)[:, None]
             case Add(indices):
                 total[:, indices] += panel
             case Noise(indices):

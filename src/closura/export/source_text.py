@@ -9,6 +9,7 @@ from closura import __version__
 from closura.export.container import Container
 from closura.export.operations import (
     Add,
+    Clip,
     Dense,
     Operation,
     Polynomial,
@@ -109,7 +110,7 @@ end module @NAME@
 def _check(container: Container) -> None:
     count = 0
     for one in container.operations:
-        if not isinstance(one, Select | Standardise | Restore | Dense | Polynomial | Add):
+        if not isinstance(one, Select | Standardise | Restore | Dense | Polynomial | Clip | Add):
             raise ValueError(
                 f"{type(one).__name__.lower()} cannot be shipped as source, only equations, "
                 "polynomials and very small networks; export it to fortran."
@@ -139,6 +140,9 @@ def _statements(one: Operation) -> Iterator[str]:
         case Restore(centre, scale):
             for row, (low, wide) in enumerate(zip(centre, scale, strict=True), 1):
                 yield f"a({row}) = a({row}) * {_real(wide)} + {_real(low)}"
+        case Clip(lower, upper):
+            for row, (low, high) in enumerate(zip(lower, upper, strict=True), 1):
+                yield f"a({row}) = min(max(a({row}), {_real(low)}), {_real(high)})"
         case Dense(weights, offset, activation):
             yield from _dense(weights, offset, activation)
         case Polynomial(exponents, coefficients):

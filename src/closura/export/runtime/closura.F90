@@ -33,7 +33,8 @@ module closura
   ! the status tells (report), they are zero (zero), or they are NaN and the status is 0 (pass).
   integer, parameter, public :: closura_report = 0, closura_zero = 1, closura_pass = 2
   ! Bits of the flags of a column.
-  integer, parameter, public :: closura_flag_missing = 1, closura_flag_outside = 2
+  integer, parameter, public :: closura_flag_missing = 1, closura_flag_outside = 2, &
+    closura_flag_novel = 4
   ! Length of names and units.
   integer, parameter, public :: closura_text_length = 120
 
@@ -49,14 +50,15 @@ module closura
     closura_wrong_input_name = 41, closura_wrong_input_units = 42, &
     closura_wrong_output_name = 43, closura_wrong_output_units = 44
 
-  integer, parameter :: format_version = 1
+  integer, parameter :: oldest_format = 1, format_version = 2
   integer(int32), parameter :: magic(2) = [1397705795_int32, 440488533_int32]  ! 'CLOS' 'URA' 26
   integer(int32), parameter :: mark = 16909060_int32, swapped_mark = 67305985_int32
   integer(int32), parameter :: done = 1162760004_int32                         ! 'DONE'
   integer, parameter :: head_words = 8, tail_words = 2
   integer(int32), parameter :: not_finite = 2139095040_int32   ! bits of infinity in single precision
   integer, parameter :: op_select = 10, op_standardise = 11, op_restore = 12, op_dense = 13, &
-    op_polynomial = 14, op_trees = 15, op_add = 16, op_noise = 17, op_rounds = 18, op_onnx = 30
+    op_polynomial = 14, op_trees = 15, op_add = 16, op_noise = 17, op_rounds = 18, &
+    op_clip = 19, op_novelty = 20, op_onnx = 30
 
   ! Panels lie on the stack: a block of columns before and after an operation.
   integer, parameter :: buffer = 32768          ! numbers in a panel
@@ -266,7 +268,7 @@ contains
     status = closura_truncated
     if (reader%total < head_words + tail_words) return
     status = status_of(closura_other_format, int(max(head(3), 0)))
-    if (head(3) /= format_version) return
+    if (head(3) < oldest_format .or. head(3) > format_version) return
     bytes = join(head(5), head(6))
     status = closura_truncated
     if (bytes > 4 * reader%total) return
@@ -395,7 +397,9 @@ contains
         call take_reals(reader, one%inputs, one%sigma, problem)
       end if
       one%outputs = one%inputs
-    case (op_standardise, op_restore)
+    case (op_novelty)
+      call parse_novelty(one, reader, problem)
+    case (op_standardise, op_restore, op_clip)
       one%inputs = take_whole(reader)
       one%outputs = one%inputs
       call take_reals(reader, one%inputs, one%first_double, problem)
@@ -534,6 +538,29 @@ contains
     one%outputs = one%outputs * one%terms
   end subroutine parse_trees
 
+  ! How new a column is: the offset of a distance, cutoff, end and rate stand in phi; the smallest
+  ! values or the mean in first_double, the largest values or the whitening in second_double.
+  ! `terms` is the number of axes (0: a range), `activation` the response.
+  subroutine parse_novelty(one, reader, problem)
+    type(operation), intent(inout) :: one
+    type(word_reader), intent(inout) :: reader
+    integer, intent(inout) :: problem
+
+    one%inputs = take_whole(reader)
+    one%terms = take_whole(reader)
+    one%activation = take_whole(reader)
+    if (one%inputs < 1 .or. one%terms < 0) reader%failed = .true.
+    if (one%activation < 0 .or. one%activation > 2) reader%failed = .true.
+    if (max(one%inputs, one%terms) > widest .or. reader%failed) return
+    call take_wholes(reader, one%inputs, one%indices, problem)
+    call take_reals(reader, 4, one%phi, problem)
+    call take_reals(reader, one%inputs, one%first_double, problem)
+    call take_reals(reader, one%inputs * max(one%terms, 1), one%second_double, problem)
+    if (reader%failed .or. problem /= 0) return
+    if (one%activation == 1 .and. .not. one%phi(3) > one%phi(2)) reader%failed = .true.
+    if (one%activation == 2 .and. .not. (one%phi(4) > 0 .and. one%phi(4) < 1)) reader%failed = .true.
+  end subroutine parse_novelty
+
   ! A graph of ONNX: its bytes are kept until it is opened. `terms` is their number, `horner` says
   ! whether the graph computes in double precision.
   subroutine parse_graph(one, reader, problem)
@@ -594,6 +621,9 @@ contains
           model%memory = model%memory + one%inputs
         case (op_add)
           if (out_of_range(one%indices, model%outputs) .or. one%inputs /= rows) return
+        case (op_novelty)
+          if (rows < 0 .or. out_of_range(one%indices, model%inputs)) return
+          one%outputs = rows   ! it changes no width
         case (op_onnx)
           if (place > 1 .or. one%inputs /= model%inputs .or. one%outputs /= model%outputs) return
           model%graph = .true.
@@ -1046,8 +1076,9 @@ contains
     case (closura_foreign)
       message = 'closura: this is no .closura file; give the one that `closura export` wrote.'
     case (closura_other_format)
-      message = 'closura: the file has format '//trim(number)//' and this closura.F90 reads '// &
-        'format 1; take the closura.F90 that was exported with it, or export it again.'
+      message = 'closura: the file has format '//trim(number)//', '//trim(merge('newer', 'older', &
+        place > format_version))//' than the formats 1 to 2 that this closura.F90 reads; take '// &
+        'the closura.F90 that was exported with it, or export it again.'
     case (closura_damaged)
       message = 'closura: the file is damaged (its checksum is wrong); copy it again.'
     case (closura_contradictory)
@@ -1149,6 +1180,48 @@ contains
     status_of = kind + 1000 * min(max(number, 0), 2000000)
   end function status_of
 
+  ! ---- Guards --------------------------------------------------------------------------------
+
+  ! The weight of a column: 1 where it is like those of the training, less where it is new. It is
+  ! computed in double precision, so that a mask falls on the side that it fell on in training.
+  pure real(real64) function weight_of(one, values)
+    type(operation), intent(in) :: one
+    real(real64), intent(in) :: values(*)   ! the inputs that are looked at
+    real(real64) :: score, axis, above, below, within, span
+    integer :: input, number
+
+    score = 0
+    if (one%terms > 0) then
+      do number = 1, one%terms
+        axis = 0
+        do input = 1, one%inputs
+          axis = axis + (values(input) - one%first_double(input)) &
+            * one%second_double((input - 1) * one%terms + number)
+        end do
+        score = score + axis**2
+      end do
+      score = sqrt(score / one%terms) - one%phi(1)
+    else
+      above = -huge(above)
+      below = huge(below)
+      do input = 1, one%inputs
+        span = one%second_double(input) - one%first_double(input)
+        within = (values(input) - one%first_double(input)) / merge(span, 1.0_real64, span > 0)
+        below = min(below, within)
+        above = max(above, within - merge(1.0_real64, 0.0_real64, span > 0))
+      end do
+      score = max(0.0_real64, above) + max(0.0_real64, -below)
+    end if
+    select case (one%activation)
+    case (0)
+      weight_of = merge(1.0_real64, 0.0_real64, score <= one%phi(2))
+    case (1)
+      weight_of = min(max((one%phi(3) - score) / (one%phi(3) - one%phi(2)), 0.0_real64), 1.0_real64)
+    case default
+      weight_of = exp(min((score - one%phi(2)) * log(one%phi(4)), 0.0_real64))
+    end select
+  end function weight_of
+
   ! ---- Random numbers ------------------------------------------------------------------------
 
   ! Threefry-2x32 with 20 rounds: 64 random bits that depend on key and counter alone, so on no
@@ -1248,6 +1321,10 @@ contains
             call standardise_single(one, count, panel(:, now))
           case (op_restore)
             call restore_single(one, count, panel(:, now))
+          case (op_clip)
+            call clip_single(one, count, panel(:, now))
+          case (op_novelty)
+            call weigh_single(one, columns(:, first:last), panel(:, now), state(1:count))
           case (op_dense)
             call dense_single(one, count, panel(:, now), panel(:, 3 - now))
             now = 3 - now
@@ -1520,6 +1597,38 @@ contains
       panel(1:rows, column) = panel(1:rows, column) * one%second_single + one%first_single
     end do
   end subroutine restore_single
+
+  pure subroutine clip_single(one, count, panel)
+    type(operation), intent(in) :: one
+    integer, intent(in) :: count
+    real(real32), intent(inout) :: panel(padded_single(one%inputs), *)
+    integer :: column, rows
+
+    rows = one%inputs
+    do column = 1, count
+      panel(1:rows, column) = min(max(panel(1:rows, column), one%first_single), one%second_single)
+    end do
+  end subroutine clip_single
+
+  ! Multiply columns by less where they are new, and flag these.
+  pure recursive subroutine weigh_single(one, columns, panel, state)
+    type(operation), intent(in) :: one
+    real(real32), intent(in) :: columns(:, :)
+    real(real32), intent(inout) :: panel(padded_single(one%outputs), *)
+    integer, intent(inout) :: state(:)
+    real(real64) :: values(widest), weight
+    integer :: column, row
+
+    do column = 1, size(columns, 2)
+      if (iand(state(column), closura_flag_missing) /= 0) cycle
+      do row = 1, one%inputs
+        values(row) = real(columns(one%indices(row), column), real64)
+      end do
+      weight = weight_of(one, values)
+      if (weight < 1) state(column) = ior(state(column), closura_flag_novel)
+      panel(:, column) = panel(:, column) * real(weight, real32)
+    end do
+  end subroutine weigh_single
 
   subroutine dense_single(one, count, before, after)
     type(operation), intent(in) :: one
@@ -1941,6 +2050,10 @@ contains
             call standardise_double(one, count, panel(:, now))
           case (op_restore)
             call restore_double(one, count, panel(:, now))
+          case (op_clip)
+            call clip_double(one, count, panel(:, now))
+          case (op_novelty)
+            call weigh_double(one, columns(:, first:last), panel(:, now), state(1:count))
           case (op_dense)
             call dense_double(one, count, panel(:, now), panel(:, 3 - now))
             now = 3 - now
@@ -2213,6 +2326,38 @@ contains
       panel(1:rows, column) = panel(1:rows, column) * one%second_double + one%first_double
     end do
   end subroutine restore_double
+
+  pure subroutine clip_double(one, count, panel)
+    type(operation), intent(in) :: one
+    integer, intent(in) :: count
+    real(real64), intent(inout) :: panel(padded_double(one%inputs), *)
+    integer :: column, rows
+
+    rows = one%inputs
+    do column = 1, count
+      panel(1:rows, column) = min(max(panel(1:rows, column), one%first_double), one%second_double)
+    end do
+  end subroutine clip_double
+
+  ! Multiply columns by less where they are new, and flag these.
+  pure recursive subroutine weigh_double(one, columns, panel, state)
+    type(operation), intent(in) :: one
+    real(real64), intent(in) :: columns(:, :)
+    real(real64), intent(inout) :: panel(padded_double(one%outputs), *)
+    integer, intent(inout) :: state(:)
+    real(real64) :: values(widest), weight
+    integer :: column, row
+
+    do column = 1, size(columns, 2)
+      if (iand(state(column), closura_flag_missing) /= 0) cycle
+      do row = 1, one%inputs
+        values(row) = real(columns(one%indices(row), column), real64)
+      end do
+      weight = weight_of(one, values)
+      if (weight < 1) state(column) = ior(state(column), closura_flag_novel)
+      panel(:, column) = panel(:, column) * real(weight, real64)
+    end do
+  end subroutine weigh_double
 
   subroutine dense_double(one, count, before, after)
     type(operation), intent(in) :: one
