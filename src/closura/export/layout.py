@@ -12,8 +12,9 @@ from closura.closures.patch import Patch
 from closura.closures.stochastic import AR1Noise
 from closura.core.closure import AbstractClosure, terms
 from closura.core.learner import Pairs
+from closura.export.guards import Place, core, seen_by
 
-Place = tuple[str, tuple[int, ...]]  # a field, and shifts from the point or an index within it
+# A place is a field, and shifts from the point or an index within it.
 SHIPPED = (
     "closures of Stencil, Patch, Whole or Column features with an affine map, MLP, polynomial "
     "or trees"
@@ -79,7 +80,8 @@ def lay_out(closure: AbstractClosure, pairs: Pairs) -> Layout:
     Raises:
         ValueError: Its features cannot be shipped, or differ from term to term.
     """
-    learned = [term.features for term in terms(closure) if hasattr(term, "features")]
+    owners = [term for term in terms(closure) if getattr(core(term), "features", None) is not None]
+    learned = [features for term in owners for features in seen_by(term)]
     for features in learned:
         if not isinstance(features, Stencil | Patch | Whole | Column):
             raise ValueError(
@@ -92,7 +94,7 @@ def lay_out(closure: AbstractClosure, pairs: Pairs) -> Layout:
                 "differ; learn both with the same features."
             )
     found = [place for features in learned for place in places(features)]
-    written = [field for features in learned for field in features.written]
+    written = [field for term in owners for field in core(term).features.written]
     for term in terms(closure):
         if isinstance(term, AR1Noise):
             written += [(name, _shape(pairs, name)) for name in sorted(term.phi)]

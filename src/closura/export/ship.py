@@ -32,9 +32,9 @@ def export_closure(
     missing: str = "report",
     source: str = "",
 ) -> dict[str, Any]:
-    """Write a closure as a folder that a Fortran model can use, once it is proved to be the same.
+    """Write a closure as a folder for another program, once it is proved to be the same there.
 
-    The folder holds the runtime (one Fortran file), the closure as `<name>.closura`, at least 1000
+    For Fortran it holds the runtime (one file), the closure as `<name>.closura`, at least 1000
     recorded states with a program that repeats them, and files to build it. Where there is a
     Fortran compiler (`FC`, or gfortran) the recorded states are run before anything is written.
 
@@ -43,7 +43,7 @@ def export_closure(
         folder: Where to write; it must not exist yet.
         pairs: Recorded pairs, best those held out: they know the units and give the recorded
             states. Of several, later ones are used where the first have too few.
-        to: ``"fortran"``.
+        to: ``"fortran"``, ``"onnx"``, ``"mom6"``, ``"stablehlo"`` or ``"source"``.
         name: Name of the closure's file.
         missing: What becomes of a column that holds NaN: ``"report"`` (NaN and a status),
             ``"zero"`` or ``"pass"`` (NaN).

@@ -16,6 +16,7 @@ from closura.core.learner import Pairs
 from closura.data.store import write_json
 from closura.export.cases import WANTED, in_double, spread_states
 from closura.export.gate import TOLERANCE, difference, hold
+from closura.export.guards import seen_by, settle
 from closura.export.layout import lay_out
 from closura.export.prepare import whole_folder
 from closura.export.readme import fill
@@ -57,6 +58,7 @@ def export_stablehlo(
             f"missing is {missing!r}, but StableHLO passes NaN on as the closure does; use report."
         )
     with whole_folder(folder) as built, jax.enable_x64(True):
+        closure = settle(closure, pairs[0])
         fields, outside, states = _fields(closure, pairs)
         figures: dict[str, Any] = {
             "closura": __version__,
@@ -143,8 +145,8 @@ def _fields(
     """Return recorded fields (instant, *field), what is given, and the states that they hold."""
     first, names = pairs[0], []
     for term in terms(closure):
-        features = getattr(term, "features", None)
-        names += [name for name, _ in features.read] if features is not None else [*first.inputs]
+        known = seen_by(term)
+        names += [name for one in known for name, _ in one.read] if known else [*first.inputs]
     points = _points(closure, first)
     shapes = [(name, tuple(np.shape(first.inputs[name])[2:])) for name in dict.fromkeys(names)]
     found, given = spread_states(shapes, pairs, columns=points)

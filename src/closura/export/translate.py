@@ -15,9 +15,11 @@ from closura.core.closure import AbstractClosure, Zero, terms
 from closura.core.learner import Pairs
 from closura.data.border import TENDENCY
 from closura.export.container import Column, Container
+from closura.export.guards import core, fills, guard_operations
 from closura.export.layout import SHIPPED, Layout, lay_out, places, rows_of, spell
 from closura.export.operations import (
     Add,
+    Clip,
     Dense,
     Noise,
     Operation,
@@ -64,7 +66,7 @@ def translate(
         operations=tuple(told),
         lower=lower,
         upper=upper,
-        missing=missing,
+        missing="zero" if missing == "report" and fills(closure) else missing,
         about=_about(closure, layout, pairs, source),
     )
     return container, layout
@@ -75,16 +77,35 @@ def _term(term: AbstractClosure, layout: Layout) -> list[Operation]:
         return []
     if isinstance(term, AR1Noise):
         return _noise(term, layout)
-    if isinstance(term, PolynomialClosure):
-        coefficients = np.asarray(term.coefficients, float)[:, None]
-        parts: list[list[Operation]] = [[Polynomial(np.array(term.exponents), coefficients)]]
-    elif isinstance(term, LearnedClosure):
-        parts = _learned(term)
+    inside = core(term)
+    if isinstance(inside, PolynomialClosure):
+        coefficients = np.asarray(inside.coefficients, float)[:, None]
+        parts: list[list[Operation]] = [[Polynomial(np.array(inside.exponents), coefficients)]]
+    elif isinstance(inside, LearnedClosure):
+        parts = _learned(inside)
     else:
-        raise ValueError(f"{type(term).__name__} cannot be shipped; what can be: {SHIPPED}.")
-    chosen = np.array([layout.inputs.index(place) for place in places(term.features)])
-    select, add = Select(chosen), Add(layout.written(term.features))
-    return [one for part in parts for one in (select, *part, add)]
+        raise ValueError(f"{type(inside).__name__} cannot be shipped; what can be: {SHIPPED}.")
+    chosen = np.array([layout.inputs.index(place) for place in places(inside.features)])
+    select, add = Select(chosen), Add(layout.written(inside.features))
+    rows = [layout.outputs[row] for row in add.outputs]
+    guarded = guard_operations(term, rows, layout.inputs, places)
+    if len(parts) > 1 and any(isinstance(one, Clip) for one in guarded):
+        raise ValueError(
+            f"limits around trees in {len(parts)} parts cannot be shipped; grow fewer trees."
+        )
+    return [one for part in parts for one in (select, *merge_scaling([*part, *guarded]), add)]
+
+
+def merge_scaling(told: list[Operation]) -> list[Operation]:
+    """Return operations in which factors that follow each other are one."""
+    found: list[Operation] = []
+    for one in told:
+        before = found[-1] if found else None
+        if isinstance(one, Restore) and isinstance(before, Restore):
+            found[-1] = Restore(before.centre * one.scale + one.centre, before.scale * one.scale)
+        else:
+            found.append(one)
+    return found
 
 
 def _learned(term: LearnedClosure) -> list[list[Operation]]:
@@ -157,10 +178,11 @@ def _range(closure: AbstractClosure, layout: Layout) -> tuple[Any, Any]:
     lower = np.full(len(layout.inputs), -np.inf)
     upper = np.full(len(layout.inputs), np.inf)
     for term in terms(closure):
-        found: Any = getattr(term, "scaling", term)
-        if getattr(found, "lower", None) is None or not hasattr(term, "features"):
+        inside: Any = core(term)
+        found: Any = getattr(inside, "scaling", inside)
+        if getattr(found, "lower", None) is None or not hasattr(inside, "features"):
             continue
-        rows = [layout.inputs.index(place) for place in places(term.features)]
+        rows = [layout.inputs.index(place) for place in places(inside.features)]
         lower[rows] = np.maximum(lower[rows], np.asarray(found.lower))
         upper[rows] = np.minimum(upper[rows], np.asarray(found.upper))
     known = len(lower) > 0 and bool(np.all(np.isfinite(lower) & np.isfinite(upper)))
