@@ -39,7 +39,7 @@ HOMES = {
     "zarr": {"data"},
     "netCDF4": {"data"},
     "matplotlib": {"report"},
-    "sklearn": {"learners/forest.py", "metrics/classifier.py"},
+    "sklearn": {"learners/forest.py", "learners/novelty.py", "metrics/classifier.py"},
     "xgboost": {"learners/boosted.py"},
     "blackjax": {"solvers/markov.py"},
     "flowjax": {"solvers/neural.py"},

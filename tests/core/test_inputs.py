@@ -82,3 +82,35 @@ def test_a_closure_that_misses_its_input_says_how_to_give_it():
 def test_inputs_refuse_what_cannot_be(settings, message):
     with pytest.raises(ValueError, match=message):
         cl.Inputs(**settings)
+
+
+def test_a_climatology_of_months_goes_round_the_year():
+    calendar = cl.Calendar("2001-01-01", dt="1 hour", calendar="noleap")
+    values = jnp.arange(12.0)
+    climate = cl.Yearly(values, calendar)
+    # The middle of January is day 15.5, of February 31 + 14: a third of the way on day 25.3333.
+    np.testing.assert_allclose(climate.at(round(24 * 15.5)), 0.0, atol=1e-12)
+    np.testing.assert_allclose(climate.at(24 * 45), 1.0, rtol=1e-12)
+    np.testing.assert_allclose(climate.at(24 * 16), 0.5 / 29.5, rtol=1e-12)
+    # From the middle of December, 365 - 15.5, it is 31 days to the middle of January.
+    np.testing.assert_allclose(climate.at(0), 11 * (1 - 15.5 / 31), rtol=1e-12)
+    np.testing.assert_allclose(climate.at(24 * 365), climate.at(0), rtol=1e-12)
+
+
+def test_one_month_is_held_for_ever():
+    calendar = cl.Calendar("2001-03-07", dt="1 hour")
+    climate = cl.Yearly({"X": jnp.ones((1, 7))}, calendar)
+    np.testing.assert_array_equal(climate.at(12345)["X"], np.ones(7))
+
+
+@pytest.mark.parametrize(
+    ("count", "days", "message"),
+    [
+        (5, (), r"lengths \[5\] through the year and 0 days; give a day for each"),
+        (2, (40.0, 20.0), r"days go from 40 to 20; they must increase"),
+        (2, (40.0, 365.0), r"days go from 40 to 365; they must increase and lie within"),
+    ],
+)
+def test_a_climatology_refuses_days_that_cannot_be(count, days, message):
+    with pytest.raises(ValueError, match=message):
+        cl.Yearly(jnp.zeros(count), cl.Calendar("2001-01-01", dt=3600.0), days)

@@ -118,6 +118,11 @@ class Calendar(AbstractInputs):
                 "drift. Use a step such as 1800 s."
             )
 
+    @property
+    def length(self) -> float:
+        """Days in a year; a leap year may have one more."""
+        return 360.0 if self.calendar == "360_day" else 365.0
+
     def at(self, step: Int[Array, ""] | int) -> dict[str, Array]:
         year, month, day, second = _parse(self.begin, self.calendar)
         daily = round(days / self.dt)

@@ -1,6 +1,6 @@
 """The crossing between States and xarray: names, dimensions, order and units are checked here."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from difflib import get_close_matches
 from typing import Any
 
@@ -89,15 +89,38 @@ def from_dataset(
     Raises:
         ValueError: A name, dimension, size, coordinate or unit is not what the model wants.
     """
-    template = _template(model)
+    template = fields_template(model)
     for dim, index in (("time", time), ("member", member)):
         if dim in dataset.dims and index is not None:
             dataset = dataset.isel({dim: _position(dim, index, dataset.sizes[dim])})
-    found = {
+    return type(template)(**read_fields(model, dataset, template, units=units))
+
+
+def read_fields(
+    model: AbstractModel,
+    dataset: xr.Dataset,
+    template: Any,
+    *,
+    names: Collection[str] | None = None,
+    units: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
+    """Return fields of one instant by name, checked and arranged as the model's are.
+
+    Args:
+        model: Whose variables to read.
+        dataset: One instant.
+        template: Shapes of the fields, see `fields_template`.
+        names: Which variables; all if None.
+        units: See `from_dataset`.
+
+    Raises:
+        ValueError: See `from_dataset`.
+    """
+    return {
         variable.name: _read(model, variable, dataset, getattr(template, variable.name), units)
         for variable in model.variables
+        if names is None or variable.name in names
     }
-    return type(template)(**found)
 
 
 def describe_variables(model: AbstractModel) -> dict[str, Variable]:
@@ -168,7 +191,7 @@ def _coordinates(model: AbstractModel, sizes: Mapping[str, int]) -> dict[str, tu
     return coordinates
 
 
-def _template(model: AbstractModel) -> Any:
+def fields_template(model: AbstractModel) -> Any:
     """Return shapes of the fields of one instant."""
     state = eqx.filter_eval_shape(model.initial_state, jax.random.key(0))
     return eqx.filter_eval_shape(model.fields, state)

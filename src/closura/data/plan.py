@@ -16,6 +16,7 @@ import numpy as np
 from closura import __version__
 from closura.core.couple import Coupled
 from closura.core.durations import duration as parse_duration
+from closura.core.inputs import AbstractInputs
 from closura.core.model import AbstractModel, AbstractODE
 from closura.data.border import TENDENCY
 from closura.data.description import fingerprint
@@ -119,6 +120,11 @@ class Plan:
             found.append(Piece(times * self.every, self.every, first))
         return found
 
+    def spans(self) -> list[tuple[int, int]]:
+        """Return the first and the last time step of each piece."""
+        ends = list(itertools.accumulate((piece.steps for piece in self.pieces()), initial=0))
+        return list(itertools.pairwise(ends))
+
     def times(self, first: int, count: int) -> np.ndarray:
         """Return the times of saved instants since the end of spin-up [model time unit].
 
@@ -179,7 +185,9 @@ def make_plan(
     attrs = {"run": run, "key": "none" if words is None else words, "precision": precision}
     attrs |= _attributes(model, interval, before, total, recorder)
     sizes = _group_sizes(members, sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(template)))
-    length = chunk if chunk is not None else _chunk(saves, interval, members, template, recorder)
+    most = inputs.longest if isinstance(inputs, AbstractInputs) else None
+    most = CHUNK_STEPS if most is None else min(most, CHUNK_STEPS)
+    length = chunk or _chunk(saves, interval, members, template, recorder, most)
     return Plan(model.dt, before, interval, saves, members, min(length, saves), sizes, attrs)
 
 
@@ -272,13 +280,15 @@ def _group_sizes(members: int, numbers: int) -> tuple[int, ...]:
     return (small + 1,) * larger + (small,) * (min(count, members) - larger)
 
 
-def _chunk(saves: int, every: int, members: int, template: Any, recorder: Recorder) -> int:
+def _chunk(
+    saves: int, every: int, members: int, template: Any, recorder: Recorder, most: int
+) -> int:
     """Return the saved instants in a chunk: all chunks of one length if a good one divides."""
     records = (re.sub(RECORD, "", name) for name in recorder.recorded)
     names = (*recorder.variables, *recorder.tendencies, *records)
     sizes = [(getattr(template, n).shape, getattr(template, n).dtype.itemsize) for n in names]
     instant = members * sum(math.prod(shape) * size for shape, size in sizes)
-    limit = max(1, min(CHUNK_BYTES // max(1, instant), CHUNK_STEPS // every))
+    limit = max(1, min(CHUNK_BYTES // max(1, instant), most // every))
     if limit >= saves:
         return saves
     dividing = next((n for n in range(limit, limit // 2, -1) if saves % n == 0), None)

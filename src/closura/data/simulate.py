@@ -18,6 +18,7 @@ from jaxtyping import Array
 from closura.core import progress
 from closura.core.model import AbstractModel
 from closura.core.rollout import member_keys, rollout, start_members
+from closura.data.ahead import Ahead
 from closura.data.border import to_dataset
 from closura.data.destination import InFolder, InMemory, finished
 from closura.data.plan import Piece, Plan, Recorder, make_plan, make_recorder
@@ -61,7 +62,7 @@ def simulate(
         key: Randomness of initial states and closures.
         state: State to start every member from, or one for each with members on the last axis;
             drawn by `model.initial_state` if None.
-        inputs: `Series` that the model or its closures read, from step 0 (begin of spin-up).
+        inputs: `Inputs`, `Series`, `read_series` ...: what is read, from step 0 (of spin-up) on.
         variables: Names of the fields to keep; all if None.
         tendencies: Names of fields whose full tendency is kept as ``"<name>_tendency"``.
         recorded: Keep what closures coupled with ``record=True`` saw and gave when they last acted,
@@ -94,8 +95,8 @@ def simulate(
         target = InFolder(Path(path), plan)
         plan = target.plan
     ensemble = _Ensemble(model, recorder, plan, key, states, inputs)
-    with _pool(threads, len(plan.sizes)) as pool:
-        _run(ensemble, plan, target, pool)
+    with _pool(threads, len(plan.sizes)) as pool, Ahead(inputs, plan.spans()) as ahead:
+        _run(ensemble, plan, target, ahead, pool)
     return target.result()
 
 
@@ -103,7 +104,8 @@ class _Ensemble:
     """Members in groups, each with its keys and the snapshot that it has reached."""
 
     def __init__(self, model, recorder: Recorder, plan: Plan, key, states, inputs):
-        self.model, self.recorder, self.inputs = model, recorder, inputs
+        self.model, self.recorder = model, recorder
+        self.first = None if inputs is None else inputs.at(0)
         keys = member_keys(jax.random.key(0) if key is None else key, plan.members)
         self.keys = [keys[group] for group in plan.groups()]
         self.states = [jax.tree.map(lambda a: a[..., g], states) for g in plan.groups()]  # noqa: B023
@@ -122,7 +124,7 @@ class _Ensemble:
     def restore(self, reached: Mapping[str, Any]) -> None:
         """Go back to what `as_dict` returned; the structure is that of a fresh start."""
         shapes = [
-            eqx.filter_eval_shape(self._begin, k, s)
+            eqx.filter_eval_shape(start_members, self.model, k, states=s, inputs=self.first)
             for k, s in zip(self.keys, self.states, strict=True)
         ]
         self.snapshots = jax.tree.unflatten(jax.tree.structure(shapes), reached["leaves"])
@@ -130,7 +132,7 @@ class _Ensemble:
 
     def nothing(self, times: int) -> Arrays:
         """Return what would be kept, without a number in it (zeros where the type has no NaN)."""
-        first = None if self.inputs is None else self.inputs.at(0)
+        first = self.first
         state = jax.tree.map(lambda a: a[..., 0], self.states[0])
 
         def instant(key: Array) -> Any:
@@ -150,10 +152,9 @@ class _Ensemble:
         }
 
     def _begin(self, keys: Array, states: Any) -> Any:
-        first = None if self.inputs is None else self.inputs.at(0)
-        return start_members(self.model, keys, states=states, inputs=first)
+        return start_members(self.model, keys, states=states, inputs=self.first)
 
-    def advance(self, piece: Piece, pool: ThreadPoolExecutor | None) -> Arrays:
+    def advance(self, piece: Piece, inputs: Any, pool: ThreadPoolExecutor | None) -> Arrays:
         """Advance every group and return the kept fields, (member, time, *dims)."""
         double = bool(jax.config.jax_enable_x64)  # type: ignore[attr-defined]
 
@@ -161,7 +162,7 @@ class _Ensemble:
             with jax.enable_x64(double):  # the setting may belong to the calling thread alone
                 kept, last = rollout(
                     self.model, self.snapshots[index], piece.steps, every=piece.every,
-                    inputs=self.inputs, key=self.keys[index], members=True, observe=self.recorder,
+                    inputs=inputs, key=self.keys[index], members=True, observe=self.recorder,
                 )  # fmt: skip
                 return {
                     n: np.moveaxis(np.asarray(kept[n]), -1, 0) for n in self.recorder.names
@@ -184,7 +185,11 @@ class _Ensemble:
 
 
 def _run(
-    ensemble: _Ensemble, plan: Plan, target: InMemory | InFolder, pool: ThreadPoolExecutor | None
+    ensemble: _Ensemble,
+    plan: Plan,
+    target: InMemory | InFolder,
+    ahead: Ahead,
+    pool: ThreadPoolExecutor | None,
 ) -> None:
     """Compute the pieces that are still to be done, handing each to the target."""
     restart = target.restart()
@@ -196,14 +201,18 @@ def _run(
     total = (plan.spinup + plan.saves * plan.every) * plan.dt
     warnings: list[str] = []
     reached = 0
-    for piece in plan.pieces():
+    for number, piece in enumerate(plan.pieces()):
         reached += piece.steps
         if reached <= done:
             continue
         dead = len(ensemble.blown_up) == plan.members
         if dead:
             warnings = warnings or [_all_blown_up(plan, reached - piece.steps)]
-        arrays = ensemble.nothing(piece.times) if dead else ensemble.advance(piece, pool)
+        arrays = (
+            ensemble.nothing(piece.times)
+            if dead
+            else ensemble.advance(piece, ahead.stretch(number), pool)
+        )
         if piece.first is not None:
             target.write(piece.first, _as_dataset(ensemble.model, plan, piece, arrays))
         if not dead:

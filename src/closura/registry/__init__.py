@@ -22,6 +22,7 @@ __all__ = [
 # Arguments that a fit, or a solver's preparation, fills in: nobody writes them into an experiment.
 FILLED_BY_FIT = {
     "read", "written", "origin", "lower", "upper", "exponents", "climate", "local",
+    "interval", "profile", "cosine", "layers", "area", "detector", "seen", "outputs",
     "layout",
     "interval", "profile", "cosine",
 }  # fmt: skip

@@ -18,6 +18,13 @@ REGISTRY: dict[str, dict[str, str]] = {
         "AR1Noise": "closura.closures.stochastic:AR1Noise",
         "Zero": "closura.core.closure:Zero",
         "Nudging": "closura.closures.nudging:Nudging",
+        "Tapered": "closura.closures.guards:Tapered",
+        "Damped": "closura.closures.guards:Damped",
+        "Limited": "closura.closures.guards:Limited",
+        "Fallback": "closura.closures.guards:Fallback",
+        "Conserving": "closura.closures.conserving:Conserving",
+        "HumidityLimited": "closura.closures.conserving:HumidityLimited",
+        "Guarded": "closura.closures.novelty:Guarded",
     },
     "features": {
         "Stencil": "closura.closures.features:Stencil",
@@ -85,6 +92,11 @@ REGISTRY: dict[str, dict[str, str]] = {
         "Exponential": "closura.closures.tapers:Exponential",
         "Sponge": "closura.closures.tapers:Sponge",
     },
+    "novelties": {
+        "Mahalanobis": "closura.closures.novelty:Mahalanobis",
+        "MinMax": "closura.closures.novelty:MinMax",
+        "OneClassSVM": "closura.learners.novelty:OneClassSVM",
+    },
 }
 
 # What a class must derive from to stand under a kind.
@@ -99,4 +111,5 @@ CONTRACTS = {
     "calibrators": "closura.core.calibrate:AbstractCalibrator",
     "simulators": "closura.core.calibrate:AbstractSimulator",
     "tapers": "closura.closures.tapers:AbstractTaper",
+    "novelties": "closura.closures.novelty:AbstractNovelty",
 }
