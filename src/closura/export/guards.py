@@ -1,15 +1,16 @@
 """Guards around a closure as operations on what it gives, or a line that says why not."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 
 from closura.closures.features import AbstractFeatures
 from closura.closures.guards import AbstractGuard, Damped, Fallback, Limited, Tapered
 from closura.closures.novelty import RESPONSES, Distance, Guarded, Range
-from closura.core.closure import AbstractClosure, terms
+from closura.core.closure import AbstractClosure, Sum, terms
 from closura.core.learner import Pairs
 from closura.export.operations import Clip, Novelty, Operation, Restore
 
@@ -53,7 +54,7 @@ class _Levels:
 
 
 def settle(closure: AbstractClosure, pairs: Pairs) -> AbstractClosure:
-    """Return a closure whose tapers know the levels of the pairs.
+    """Return a closure whose tapers know the levels of the pairs, and whose ranges bear rounding.
 
     Raises:
         ValueError: It has a guard that cannot be shipped.
@@ -67,7 +68,9 @@ def settle(closure: AbstractClosure, pairs: Pairs) -> AbstractClosure:
         for term in terms(closure)
         for one in guards(term)
     )
-    return closure.bind(known) if unsettled else closure
+    settled = terms(closure.bind(known) if unsettled else closure)
+    wide = tuple(_widen(one) if isinstance(one, AbstractGuard) else one for one in settled)
+    return Sum(wide) if isinstance(closure, Sum) else wide[0]
 
 
 def fills(closure: AbstractClosure) -> bool:
@@ -145,3 +148,23 @@ def _novelty(guard: Guarded, inputs: Sequence[Place], places: Any) -> Novelty:
     assert isinstance(detector, Distance)
     mean, axes = (np.asarray(a, float) for a in (detector.mean, detector.whitening))
     return Novelty(rows, mean, axes.ravel(), float(detector.offset), response, numbers, True)
+
+
+def _widen(guard: AbstractGuard) -> AbstractGuard:
+    """Return a guard whose range the training still lies in once it is rounded to float32.
+
+    What stands at the edge for ever, as the sine of the northernmost latitude does, would else be
+    new to a host in single precision.
+    """
+    inside = guard.closure
+    guard = replace(guard, closure=_widen(inside)) if isinstance(inside, AbstractGuard) else guard
+    detector = getattr(guard, "detector", None)
+    if not isinstance(guard, Guarded) or not isinstance(detector, Range):
+        return guard
+    lower, upper = np.asarray(detector.lower, float), np.asarray(detector.upper, float)
+    constant = lower == upper
+    low = np.where(constant, lower, np.minimum(lower, lower.astype(np.float32)))
+    high = np.where(constant, upper, np.maximum(upper, upper.astype(np.float32)))
+    slack = float(np.max(np.abs(lower[constant]), initial=0.0)) * float(np.finfo(np.float32).eps)
+    cutoff = guard.cutoff + slack * (guard.response == "mask")
+    return replace(guard, detector=Range(jnp.asarray(low), jnp.asarray(high)), cutoff=cutoff)

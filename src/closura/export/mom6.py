@@ -1,6 +1,7 @@
 """A ReLU network as the file that MOM6's module MOM_ANN reads, with its embedded self-test."""
 
 from collections.abc import Sequence
+from functools import partial
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -82,9 +83,10 @@ def export_mom6(
 def _network(container: Container, cases: Cases) -> MomNetwork:
     """Return a container as MOM6 can hold it, with the case of the largest result as its test."""
     first, *told, last = _one_term(container)
-    inputs, outputs = len(container.inputs), len(container.outputs)
+    inputs = len(container.inputs)
+    _placed = partial(_place, len(container.outputs))
     centre, scale = np.zeros(inputs), np.ones(inputs)
-    restored, widened = np.zeros(outputs), np.ones(outputs)
+    restored, widened = np.zeros(len(last.outputs)), np.ones(len(last.outputs))
     if isinstance(told[0], Standardise):
         centre, scale = told[0].centre, told[0].scale
         told = told[1:]
@@ -95,17 +97,14 @@ def _network(container: Container, cases: Cases) -> MomNetwork:
     bends = [one.activation for one in layers]
     if bends != ["relu"] * (len(bends) - 1) + ["none"]:
         raise ValueError(REFUSED.format(what=f"one with {bends[0]}"))
-    order = np.argsort(first.inputs), np.asarray(last.outputs)
+    order, test = np.argsort(first.inputs), int(np.argmax(np.abs(cases.tendencies).max(axis=1)))
     weights = [one.weights.astype(float) for one in layers]
-    weights[0] = weights[0][order[0]]
-    test = int(np.argmax(np.abs(cases.tendencies).max(axis=1)))
-    back = np.argsort(order[1])
-    weights[-1] = weights[-1][:, back]
     offsets = [one.offset.astype(float) for one in layers]
-    offsets[-1] = offsets[-1][back]
+    weights[0] = weights[0][order]
+    weights[-1], offsets[-1] = _placed(weights[-1], last), _placed(offsets[-1], last)
     return MomNetwork(
-        tuple(weights), tuple(offsets), centre[order[0]], scale[order[0]], restored[back],
-        widened[back], cases.inputs[test], cases.tendencies[test],
+        tuple(weights), tuple(offsets), centre[order], scale[order], _placed(restored, last),
+        _placed(widened, last), cases.inputs[test], cases.tendencies[test],
     )  # fmt: skip
 
 
@@ -117,11 +116,17 @@ def _one_term(container: Container) -> tuple[Any, ...]:
         raise ValueError(REFUSED.format(what="noise or a sum of closures"))
     first, last = told[0], told[-1]
     assert isinstance(first, Select) and isinstance(last, Add)
-    read, written = sorted(first.inputs.tolist()), sorted(last.outputs.tolist())
+    read = sorted(first.inputs.tolist())
     if read != list(range(len(container.inputs))) or len(told) < 3:
         raise ValueError(REFUSED.format(what="a closure that reads a value twice"))
-    assert written == list(range(len(container.outputs)))
     return told
+
+
+def _place(outputs: int, values: np.ndarray, last: Add) -> np.ndarray:
+    """Return values (..., row) as (..., output); zero for outputs that are not predicted."""
+    found = np.zeros((*values.shape[:-1], outputs))
+    found[..., last.outputs] = values
+    return found
 
 
 def _dense(one: Operation) -> Dense:
