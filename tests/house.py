@@ -28,7 +28,7 @@ LAYERS = (
     {"cli"},
 )
 # The lowest layer has an order of its own: geometry and metrics may use contracts and geometry.
-BESIDE = {("grids", "core"), ("metrics", "core"), ("metrics", "grids")}
+BESIDE = {("grids", "core"), ("metrics", "core"), ("metrics", "grids"), ("nets", "grids")}
 # Lower, and yet out of bounds.
 OUT_OF_BOUNDS = {("learners", "models"): "models and learners never see each other"}
 
