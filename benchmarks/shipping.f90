@@ -1,6 +1,7 @@
 ! shipping.f90: times closura_predict, and three bare sgemm of the same sizes in turn with it.
 !
-!   shipping MODEL ROUNDS      prints seconds of loading, then a line a round: closura, sgemm
+!   shipping MODEL ROUNDS      prints seconds of loading (and of them the processor's), then a line a round:
+!                              seconds of closura, of sgemm, and the processor's of closura
 program shipping
   use, intrinsic :: iso_fortran_env, only: int64, real32
   use closura
@@ -12,7 +13,7 @@ program shipping
   type(closura_model) :: model
   real(real32), allocatable :: x(:, :), y(:, :), z(:, :), first(:, :), second(:, :), third(:, :)
   real(real32), allocatable :: a(:, :), b(:, :)
-  real :: bare
+  real :: bare, busy, idle
   integer :: status, number, rounds
   character(len=1024) :: file, text
 
@@ -20,8 +21,10 @@ program shipping
   call get_command_argument(2, text)
   read(text, *) rounds
   bare = now()
+  call cpu_time(idle)
   call closura_load(model, trim(file), status, precision=closura_single)
-  print *, now() - bare
+  call cpu_time(busy)
+  print *, now() - bare, busy - idle
   if (status /= 0) error stop 1
   allocate(x(values, columns), y(values, columns), z(values, columns))
   allocate(first(width, values), second(width, width), third(values, width))
@@ -55,7 +58,9 @@ contains
     real :: start, middle
 
     start = now()
+    call cpu_time(idle)
     call closura_predict(model, x, y, status)
+    call cpu_time(busy)
     middle = now()
     bare = 0
 #ifdef CLOSURA_BLAS
@@ -64,7 +69,7 @@ contains
     call sgemm('N', 'N', values, columns, width, 1.0, third, values, b, width, 0.0, z, values)
     bare = now() - middle
 #endif
-    print *, middle - start, bare
+    print *, middle - start, bare, busy - idle
   end subroutine once
 
   ! Seconds since the first call.

@@ -145,7 +145,7 @@ class AbstractODE(AbstractModel):
         return Snapshot(state, snapshot.step + 1, memory)
 
 
-def check_positive(owner: str, **values: float) -> None:
+def check_positive(owner: str, **values: float | Array) -> None:
     """Raise unless every named number is finite and positive (for `__check_init__`)."""
     for name, value in values.items():
         concrete = not isinstance(value, jax.core.Tracer)

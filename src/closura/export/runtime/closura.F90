@@ -67,6 +67,7 @@ module closura
   integer, parameter :: group = 4               ! columns that are multiplied together
   integer, parameter :: rows_single = 16, rows_double = 8  ! rows that are multiplied together
   integer, parameter :: accumulators = 256      ! outputs of trees that are summed together
+  integer, parameter :: herd = 16               ! columns that go down a tree together
   integer, parameter :: flock = 8               ! trees whose leaves are fetched together
   integer, parameter :: words_at_once = 65536   ! of a file that is read
 
@@ -782,19 +783,19 @@ contains
     integer(int64), intent(in) :: count
     real(real32), intent(inout) :: values(count)
     integer(int64) :: have, first, last, place
-    logical :: fine
+    integer(int32) :: largest
 
     have = 0
-    fine = .true.
+    largest = 0
     do while (have < count .and. .not. reader%failed)
       call take_piece(reader, count - have, first, last)
       do place = first, last
         values(have + place - first + 1) = transfer(reader%buffer(place), 1.0_real32)
-        fine = fine .and. ibclr(reader%buffer(place), 31) < not_finite
+        largest = max(largest, ibclr(reader%buffer(place), 31))
       end do
       have = have + last - first + 1
     end do
-    if (.not. fine) reader%failed = .true.
+    if (largest >= not_finite) reader%failed = .true.
   end subroutine fill_short_reals
 
   subroutine take_reals(reader, count, values, problem)
@@ -1262,6 +1263,13 @@ contains
     one_normal = sqrt(-2 * log(uniform(1))) * cos(two_pi * uniform(2))
   end function one_normal
 
+  ! Columns of a block with those that fill up its last group.
+  pure integer function padded_columns(count)
+    integer, intent(in) :: count
+
+    padded_columns = count + modulo(-count, group)
+  end function padded_columns
+
   ! Add eight leaves to a sum. They lie far apart: fetched side by side, the processor waits for
   ! memory once and not eight times.
   pure subroutine add_leaves(many, a, b, c, d, e, f, g, h, total)
@@ -1569,7 +1577,7 @@ contains
         panel(one%inputs + 1:, column) = 0
       end if
     end do
-    do column = count + 1, count + modulo(-count, group)
+    do column = count + 1, padded_columns(count)
       panel(:, column) = 0
     end do
   end subroutine gather_single
@@ -1640,7 +1648,7 @@ contains
     integer :: column
 #endif
 
-    columns = count + modulo(-count, group)
+    columns = padded_columns(count)
     rows = padded_single(one%outputs)
 #ifdef CLOSURA_BLAS
     do column = 1, columns
@@ -1785,27 +1793,24 @@ contains
     integer(int32), intent(inout) :: leaves(one%trees, *)
     real(real32), intent(inout) :: after(padded_single(one%outputs), *)
     real(real64) :: total(accumulators)
-    integer :: column, tree, first, last, many
-    integer(int32) :: a, b, c, d, below_a, below_b, below_c, below_d
+    integer :: column, tree, first, last, many, place
+    integer(int32) :: here(herd), below
+    logical :: moved
 
     do tree = 1, one%trees
-      do column = 1, count, group
-        a = one%indices(tree)
-        b = a
-        c = a
-        d = a
-        do   ! four columns go down together: one waits for memory while another goes on
-          below_a = below_single(one%nodes(a), before(:, column))
-          below_b = below_single(one%nodes(b), before(:, column + 1))
-          below_c = below_single(one%nodes(c), before(:, column + 2))
-          below_d = below_single(one%nodes(d), before(:, column + 3))
-          if (below_a == a .and. below_b == b .and. below_c == c .and. below_d == d) exit
-          a = below_a
-          b = below_b
-          c = below_c
-          d = below_d
+      do column = 1, count, herd
+        many = min(herd, padded_columns(count - column + 1))
+        here(1:many) = one%indices(tree)
+        do   ! these go down together: one waits for memory while another goes on
+          moved = .false.
+          do place = 1, many
+            below = below_single(one%nodes(here(place)), before(:, column + place - 1))
+            moved = moved .or. below /= here(place)
+            here(place) = below
+          end do
+          if (.not. moved) exit
         end do
-        leaves(tree, column:column + 3) = one%leaf([a, b, c, d])
+        leaves(tree, column:column + many - 1) = one%leaf(here(1:many))
       end do
     end do
     if (one%kind == op_rounds) then
@@ -2298,7 +2303,7 @@ contains
         panel(one%inputs + 1:, column) = 0
       end if
     end do
-    do column = count + 1, count + modulo(-count, group)
+    do column = count + 1, padded_columns(count)
       panel(:, column) = 0
     end do
   end subroutine gather_double
@@ -2369,7 +2374,7 @@ contains
     integer :: column
 #endif
 
-    columns = count + modulo(-count, group)
+    columns = padded_columns(count)
     rows = padded_double(one%outputs)
 #ifdef CLOSURA_BLAS
     do column = 1, columns
@@ -2514,27 +2519,24 @@ contains
     integer(int32), intent(inout) :: leaves(one%trees, *)
     real(real64), intent(inout) :: after(padded_double(one%outputs), *)
     real(real64) :: total(accumulators)
-    integer :: column, tree, first, last, many
-    integer(int32) :: a, b, c, d, below_a, below_b, below_c, below_d
+    integer :: column, tree, first, last, many, place
+    integer(int32) :: here(herd), below
+    logical :: moved
 
     do tree = 1, one%trees
-      do column = 1, count, group
-        a = one%indices(tree)
-        b = a
-        c = a
-        d = a
-        do   ! four columns go down together: one waits for memory while another goes on
-          below_a = below_double(one%nodes(a), before(:, column))
-          below_b = below_double(one%nodes(b), before(:, column + 1))
-          below_c = below_double(one%nodes(c), before(:, column + 2))
-          below_d = below_double(one%nodes(d), before(:, column + 3))
-          if (below_a == a .and. below_b == b .and. below_c == c .and. below_d == d) exit
-          a = below_a
-          b = below_b
-          c = below_c
-          d = below_d
+      do column = 1, count, herd
+        many = min(herd, padded_columns(count - column + 1))
+        here(1:many) = one%indices(tree)
+        do   ! these go down together: one waits for memory while another goes on
+          moved = .false.
+          do place = 1, many
+            below = below_double(one%nodes(here(place)), before(:, column + place - 1))
+            moved = moved .or. below /= here(place)
+            here(place) = below
+          end do
+          if (.not. moved) exit
         end do
-        leaves(tree, column:column + 3) = one%leaf([a, b, c, d])
+        leaves(tree, column:column + many - 1) = one%leaf(here(1:many))
       end do
     end do
     if (one%kind == op_rounds) then
