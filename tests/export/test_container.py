@@ -1,6 +1,7 @@
 """The file format: what is written is read back, and every damage is found."""
 
 import zlib
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,16 +10,19 @@ from closura.export.container import Column, Container, to_bytes, with_checksum,
 from closura.export.operations import (
     ACTIVATION_CODES,
     Add,
+    Clip,
     Dense,
     Noise,
     Polynomial,
     Restore,
     Select,
     Standardise,
+    TreeRounds,
     Trees,
 )
 from closura.export.reading import from_bytes, read_container
 from closura.nets.mlp import ACTIVATIONS
+from shipped import novelties, rounds
 
 # Node 0 asks feature 1; its children are the leaves 1 and 2 with the values (1, 2) and (3, 5).
 TREE = Trees(
@@ -43,6 +47,11 @@ EVERY = (
     Select(np.array([1])),
     Polynomial(np.array([[0], [2]]), np.array([[3.0], [0.5]])),
     Add(np.array([1])),
+    Select(np.array([2, 1])),
+    rounds(np.random.default_rng(3), each=2, count=6),
+    Clip(np.array([0.0, -1.0]), np.array([1.0, 0.5])),
+    *novelties(),
+    Add(np.array([1, 0])),
     Noise(np.array([1, 0]), np.array([0.5, 0.25]), np.array([2.0, 3.0])),
 )
 
@@ -76,12 +85,40 @@ def test_what_is_written_is_read_back(container):
 
 
 def test_operations_do_what_they_say(container):
-    found = Container(container.inputs, container.outputs, EVERY[6:])
+    told = (*EVERY[6:12], EVERY[-1])
+    found = Container(container.inputs, container.outputs, told)
     # Inputs 2 and 3 are (3, 0.7): 0.7 > 0.5 leads to the second leaf, (3, 5) / 2, added to
     # outputs 2 and 1; the polynomial of the second is 3 + 0.5 * 9; noise adds 10 and 20.
     wanted = np.array([[5 / 2 + 20, 3 / 2 + 7.5 + 10]])
     memory = np.array([[10.0, 20.0]])
     np.testing.assert_allclose(found.predict(np.array([[9.0, 3.0, 0.7]]), memory), wanted)
+
+
+def test_boosted_trees_add_each_tree_to_its_output():
+    # Node 0 of tree 0 asks feature 0, of tree 1 feature 1; leaves are 1, 2 and 10, 20; then again.
+    links = (np.array([0, 3, 6, 9]), np.array([0, 0, 1, 1, 2, 3, 0, 4, 5, 1, 6, 7]))
+    left = np.array([1, 1, 2, 4, 4, 5, 7, 7, 8, 10, 10, 11])
+    threshold = np.where(left > np.arange(12), 0.5, 0).astype(np.float32)
+    values = np.array([1, 2, 10, 20, 3, 4, 30, 40], np.float32)[:, None]
+    trees = TreeRounds(2, *links, left, threshold, values, 1.0, 2)
+    column = (Column("x", "1"), Column("y", "1"))
+    told = (Select(np.array([0, 1])), trees, Add(np.array([0, 1])))
+    found = Container(column, column, told).predict(np.array([[0.0, 1.0], [0.5, 0.5], [1.0, 0.0]]))
+    np.testing.assert_array_equal(found, [[1 + 3, 20 + 40], [1 + 3, 10 + 30], [2 + 4, 10 + 30]])
+
+
+def test_a_column_that_is_new_gets_less():
+    ramp, decay = novelties()
+    columns = np.array([[0.0, 0.5], [0.0, 1.5], [0.3, 0.5], [2.0, -0.6]])
+    # Input 1 is known from -0.5 to 0.5, input 0 at 0 alone. Scores: 0; one range beyond; 0.3 off
+    # the constant; 2 off it and 0.1 ranges below. Weights are (1.7 - score) / 1.6.
+    np.testing.assert_allclose(ramp.weights(columns), [1, 0.7 / 1.6, 1.4 / 1.6, 0])
+    # (0.4, -0.2) from the mean: axes 0.8 + 0.05 and 0.2 - 0.2; (1.4, -0.2): 2.85 and 0.5.
+    score = np.sqrt((2.85**2 + 0.5**2) / 2) - 0.4
+    np.testing.assert_allclose(decay.weights(columns)[1], 0.3 ** (score - 0.1))
+    assert np.sqrt(0.85**2 / 2) - 0.4 > 0.1 > decay.weights(columns)[0] - 0.9
+    mask = replace(ramp, response=0, numbers=(0.0, 1.0, 0.1))
+    np.testing.assert_array_equal(mask.weights(columns), [1, 0, 0, 0])
 
 
 def test_every_activation_of_the_networks_has_a_number_and_the_same_values():
@@ -114,7 +151,14 @@ def test_every_truncation_and_every_flipped_bit_is_found(container):
 
 
 WRONG = {
-    "newer": (lambda c: with_checksum(c[:8] + bytes([2]) + c[9:]), "is of format 2; this closura"),
+    "newer": (
+        lambda c: with_checksum(c[:8] + bytes([3]) + c[9:]),
+        "is of format 3, newer than the formats 1 to 2",
+    ),
+    "older": (
+        lambda c: with_checksum(c[:8] + bytes([0]) + c[9:]),
+        "is of format 0, older than the",
+    ),
     "foreign": (lambda c: b"netCDF" + c, "is no .closura file; give the one that"),
     "flipped": (lambda c: c[:99] + bytes([c[99] ^ 4]) + c[100:], "its checksum is wrong; copy it"),
 }

@@ -16,7 +16,6 @@ from closura.closures.learned import LearnedClosure, Scaling
 from closura.closures.physical import PolynomialClosure
 from closura.closures.stochastic import AR1Noise
 from closura.core.closure import Zero
-from closura.core.learner import AbstractLearner
 from closura.export import gate, native
 from closura.export.cases import Cases, write_cases
 from closura.export.container import Column, Container, write_container
@@ -27,40 +26,17 @@ from closura.export.translate import translate
 from closura.learners.linear import Linear, Polynomial
 from closura.learners.network import Network
 from closura.learners.noise import AR1, WithNoise
-from closura.models.lorenz96 import Lorenz96
 from closura.nets.mlp import ACTIVATIONS
-from closura.registry import REGISTRY, find
+from closura.registry import find
 
 RING = Stencil(radius=2)
 NETWORK = Network(RING, width=6, depth=1, epochs=1, batch=64)
-# How small a learner must be for a test; one that is not here is tried as it is.
-SMALL = {
-    "Network": {"width": 6, "depth": 1, "epochs": 1, "batch": 64},
-    "Forest": {"trees": 3, "leaves": 9},
-    "WithNoise": {"learner": Linear()},
-    "Online": {"start": Linear(), "model": Lorenz96(K=7, dt=0.1), "window": 3, "grow": (),
-               "epochs": 1, "learning_rate": 1e-9},
-}  # fmt: skip
 
 
 @pytest.fixture
 def alone(pairs):
     """The pairs with one field, as a model's own state would be."""
     return replace(pairs, inputs={"X": pairs.inputs["X"]})
-
-
-@pytest.mark.parametrize("name", REGISTRY["learners"])
-def test_every_registered_learner_is_shipped_or_says_why_not(name, alone, key, tmp_path):
-    learner = find("learners", name)(**SMALL.get(name, {}))
-    assert isinstance(learner, AbstractLearner)
-    closure = learner.fit(alone, key=key)
-    try:
-        figures = export_closure(closure, tmp_path / "out", pairs=alone)
-    except ValueError as refused:
-        assert "cannot be shipped" in str(refused) and "\n" not in str(refused)
-    else:
-        assert figures["cases"] >= 1000
-        assert (tmp_path / "out" / "learned.closura").is_file()
 
 
 CLOSURES = {
@@ -188,7 +164,7 @@ REFUSED = {
         "a sum of Whole and other closures cannot be shipped: their columns differ",
     ),
     "noise": (
-        lambda: AR1Noise({"X": jnp.full(7, 0.5)}, {"X": jnp.ones(7)}),
+        lambda: AR1Noise({"X": jnp.full(7, 0.5)}, {"X": jnp.arange(1.0, 8.0)}),
         "AR1Noise of 'X' differs from point to point (shape (7,)), and each point is a column",
     ),
     "field": (

@@ -12,9 +12,10 @@ import numpy as np
 from closura.closures.stochastic import AR1Noise
 from closura.core.closure import AbstractClosure, Sum, terms
 from closura.core.learner import Pairs
-from closura.export.translate import Layout
+from closura.export.layout import Layout, collect, gather, rows_of
 from closura.nets.forest import TreeTable
 
+Given = dict[str, dict[str, np.ndarray]]
 WANTED = 1000  # real states that an export is held to
 MAGIC, VERSION = b"CLOSCASE", 1
 
@@ -50,16 +51,20 @@ def record(
         pairs: Where states are taken from: the first ones, then the next where they do not do.
         single: Round the inputs and the memory to float32 first.
     """
-    fields = _states(layout, pairs)
+    fields, given = spread_states(layout.fields, pairs, columns=layout.points)
     count = len(next(iter(fields.values())))
     rounded = (lambda a: a.astype(np.float32).astype(float)) if single else (lambda a: a)
     fields = {name: jnp.asarray(rounded(array)) for name, array in fields.items()}
     keys = jax.random.split(jax.random.key(0), (2, count))
     memory = jax.vmap(lambda one, key: closure.init(one, key))(fields, keys[0])
     memory = jax.tree.map(lambda a: jnp.asarray(rounded(np.asarray(a))), memory)
-    found, after, normal = _call(closure, fields, memory, keys[1])
-    inputs, tendencies = _gather(layout, fields), _collect(layout, found)
-    memory, normal, after = (_rows(closure, tree, len(inputs)) for tree in (memory, normal, after))
+    found, after, normal, tables = _call(closure, layout.columns, fields, given, memory, keys[1])
+    inputs, tendencies = gather(layout, fields, tables), collect(layout, found)
+    if single and layout.columns:  # what the place and the calendar tell is rounded too
+        inputs = rounded(inputs)
+    memory, normal, after = (
+        _rows(closure, layout, tree, len(inputs)) for tree in (memory, normal, after)
+    )
     return Cases(inputs, memory, normal, tendencies, after)
 
 
@@ -84,43 +89,61 @@ def write_cases(path: Path, double: Cases, single: Cases, tolerances: tuple[floa
     path.write_bytes(b"".join(parts))
 
 
-def _states(layout: Layout, pairs: Sequence[Pairs]) -> dict[str, np.ndarray]:
-    """Return fields (instant, *field) that give enough columns."""
-    each = 1 if layout.whole else int(np.prod(layout.fields[0][1]))
-    wanted, pieces = -(-WANTED // each), []
+def spread_states(
+    shapes: Sequence[tuple[str, tuple[int, ...]]], pairs: Sequence[Pairs], *, columns: int
+) -> tuple[dict[str, np.ndarray], Given]:
+    """Return recorded fields (instant, *field), evenly spread, that hold `WANTED` columns.
+
+    Beside them stands what the model was given from outside, (instant, *part) by input and part.
+
+    Args:
+        shapes: Name and shape of fields that are zero where the pairs do not hold them.
+        pairs: Where they are taken from: the first ones, then the next where they do not do.
+        columns: Number of columns in an instant.
+    """
+    wanted, pieces = -(-WANTED // columns), []
     for source in pairs:
         if wanted > 0:
             count = min(wanted, len(source))
-            pieces.append(_spread(layout, source, count))
+            pieces.append(_spread(shapes, source, count))
             wanted -= count
-    return {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
+    return jax.tree.map(lambda *arrays: np.concatenate(arrays), *pieces)
 
 
-def _spread(layout: Layout, pairs: Pairs, count: int) -> dict[str, np.ndarray]:
+def _spread(
+    shapes: Sequence[tuple[str, tuple[int, ...]]], pairs: Pairs, count: int
+) -> tuple[dict[str, np.ndarray], Given]:
     chosen = np.linspace(0, len(pairs) - 1, count).round().astype(int)
     series, time = np.divmod(chosen, len(pairs.time))
     found = {name: np.asarray(a)[series, time].astype(float) for name, a in pairs.inputs.items()}
-    for name, shape in layout.fields:  # noise looks at the shape of the field that it acts on
+    for name, shape in shapes:  # noise looks at the shape of the field that it acts on
         found.setdefault(name, np.zeros((count, *shape)))
-    return found
+    given = {
+        name: {part: np.asarray(values)[time].astype(float) for part, values in parts.items()}
+        for name, parts in pairs.given.items()
+    }
+    return found, given
 
 
 @eqx.filter_jit
-def _call(closure: AbstractClosure, fields: Any, memory: Any, keys: Any) -> Any:
-    """Return tendencies, the memory afterwards, and the normal numbers that it was advanced by."""
+def _call(
+    closure: AbstractClosure, columns: Any, fields: Any, given: Any, memory: Any, keys: Any
+) -> Any:
+    """Return tendencies, the memory afterwards, the normal numbers in it, and gathered columns."""
     plain = Sum(tuple(_unit(term) for term in terms(closure)))
     whole = closure if isinstance(closure, Sum) else None
 
-    def one(fields: Any, memory: Any, key: Any) -> Any:
-        tendency, after = closure(fields, None, memory, key)
+    def one(fields: Any, given: Any, memory: Any, key: Any) -> Any:
+        tables = [features.inputs(fields, given) for features in columns]
+        tendency, after = closure(fields, given, memory, key)
         several = memory if whole is not None else (memory,)
         if whole is not None:
-            _, normal = plain(fields, None, several, key)
+            _, normal = plain(fields, given, several, key)
         else:
-            normal = plain.terms[0](fields, None, memory, key)[1]
-        return tendency, after, normal
+            normal = plain.terms[0](fields, given, memory, key)[1]
+        return tendency, after, normal, tables
 
-    return jax.vmap(one)(fields, memory, keys)
+    return jax.vmap(one)(fields, given, memory, keys)
 
 
 def _unit(term: AbstractClosure) -> AbstractClosure:
@@ -131,39 +154,13 @@ def _unit(term: AbstractClosure) -> AbstractClosure:
     return AR1Noise(zero, one)
 
 
-def _rows(closure: AbstractClosure, memory: Any, columns: int) -> np.ndarray:
+def _rows(closure: AbstractClosure, layout: Layout, memory: Any, columns: int) -> np.ndarray:
     """Return a memory as (column, row), in the order of the file."""
     several = memory if isinstance(closure, Sum) else (memory,)
     found = [
-        np.asarray(held[name]).reshape(columns, -1)
+        rows_of(layout, name, np.asarray(held[name]))
         for term, held in zip(terms(closure), several, strict=True)
         if isinstance(term, AR1Noise)
         for name in sorted(term.phi)
     ]
     return np.concatenate([np.zeros((columns, 0)), *found], axis=1)
-
-
-def _gather(layout: Layout, fields: Any) -> np.ndarray:
-    """Return the inputs of every column, (column, input), as the host must gather them."""
-    count = len(next(iter(fields.values())))
-    points = 1 if layout.whole else int(np.prod(layout.fields[0][1]))
-    if not layout.inputs:
-        return np.zeros((count * points, 0))
-    columns = []
-    for name, index in layout.inputs:
-        values = np.asarray(fields[name])
-        if layout.whole:
-            place: tuple[Any, ...] = (slice(None), *(number - 1 for number in index))
-            columns.append(values[place])
-        else:
-            back = tuple(-shift for shift in index)
-            columns.append(np.roll(values, back, axis=tuple(range(1, values.ndim))).ravel())
-    return np.stack(columns, axis=1)
-
-
-def _collect(layout: Layout, tendencies: Any) -> np.ndarray:
-    """Return the outputs of every column, (column, output)."""
-    found = [np.asarray(tendencies[name]) for name, _ in layout.fields]
-    if layout.whole:
-        return np.concatenate([values.reshape(len(values), -1) for values in found], axis=1)
-    return np.stack([values.ravel() for values in found], axis=1)

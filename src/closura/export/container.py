@@ -29,18 +29,22 @@ from closura.data.store import write_atomically
 from closura.export.operations import (
     ACTIVATION_CODES,
     Add,
+    Clip,
     Dense,
     Noise,
+    Novelty,
+    OnnxGraph,
     Operation,
     Polynomial,
     Restore,
     Select,
     Standardise,
+    TreeRounds,
     Trees,
     compute,
 )
 
-MAGIC, VERSION, MARK, DONE = b"CLOSURA\x1a", 1, 0x01020304, 0x454E4F44
+MAGIC, VERSION, MARK, DONE = b"CLOSURA\x1a", 2, 0x01020304, 0x454E4F44
 LONGEST_TEXT = 120  # of a name or a unit, in bytes; the runtime's strings are as long
 WIDEST = 8192  # values of a column between two operations: the runtime's panels lie on the stack
 ON_MISSING = {"report": 0, "zero": 1, "pass": 2}
@@ -141,6 +145,10 @@ def _packed(operation: Operation) -> list[bytes]:
             return [_whole(len(indices)), _wholes(indices)]
         case Standardise(centre, scale) | Restore(centre, scale):
             return [_whole(len(centre)), _reals(centre), _reals(scale)]
+        case Clip(lower, upper):
+            return [_whole(len(lower)), _reals(lower), _reals(upper)]
+        case Novelty():
+            return _packed_novelty(operation)
         case Noise(outputs, phi, sigma):
             return [_whole(len(outputs)), _wholes(outputs), _reals(phi), _reals(sigma)]
         case Polynomial(exponents, coefficients):
@@ -153,12 +161,17 @@ def _packed(operation: Operation) -> list[bytes]:
             return [head, weights.astype(kind).tobytes(), offset.astype(kind).tobytes()]
         case Trees():
             return _packed_trees(operation)
+        case OnnxGraph(inputs, outputs, content, precise):
+            head = _whole(inputs, outputs, 8 if precise else 4, len(content))
+            return [head, content + bytes(-len(content) % 4)]
 
 
 def _packed_trees(trees: Trees) -> list[bytes]:
     leaves, outputs = trees.values.shape
+    rounds = [_whole(trees.each)] if isinstance(trees, TreeRounds) else []
     return [
         _whole(trees.inputs, outputs, len(trees.roots), len(trees.feature), leaves),
+        *rounds,
         _reals(np.array([trees.divisor])),
         _wholes(trees.roots),
         _wholes(trees.feature),
@@ -166,6 +179,13 @@ def _packed_trees(trees: Trees) -> list[bytes]:
         trees.threshold.astype("<f4").tobytes(),
         trees.values.astype("<f4").tobytes(),
     ]
+
+
+def _packed_novelty(one: Novelty) -> list[bytes]:
+    axes = len(one.second) // max(1, len(one.inputs)) if one.distance else 0
+    numbers = np.array([one.offset, *one.numbers])
+    head = _whole(len(one.inputs), axes, one.response)
+    return [head, _wholes(one.inputs), _reals(numbers), _reals(one.first), _reals(one.second)]
 
 
 def _section(kind: int, parts: list[bytes]) -> bytes:

@@ -4,6 +4,7 @@ import atexit
 import os
 import shutil
 import subprocess
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
 from importlib import resources
@@ -18,6 +19,7 @@ from closura.export.operations import Add, Operation, Select, Trees, compute, re
 
 SOURCES = ("closura.F90", "driver.f90")
 FLAGS = ("-O3", "-march=native")
+TREES_AT_ONCE = 64  # whose leaves are told apart: a leaf then has as many values
 LIMIT = 600  # [s] for compiling and for each run
 
 
@@ -82,19 +84,12 @@ def check_branches(program: Path, container: Container, cases: Cases) -> dict[st
     The leaves of the trees are replaced by their numbers, one output a tree, and run natively.
     """
     compared = different = 0
-    for place, one in enumerate(container.operations):
-        if not isinstance(one, Trees):
-            continue
-        start = max(n for n in range(place) if isinstance(container.operations[n], Select))
-        before = container.operations[start:place]
-        rows = Add(np.arange(one.inputs))
-        nothing = np.zeros((len(cases.inputs), 0))
-        panel = compute((*before, rows), cases.inputs, one.inputs, nothing)
-        wanted = reached_leaves(one, panel).astype(float)
+    nothing = np.zeros((len(cases.inputs), 0))
+    for numbered, wanted in numbered_leaves(container, cases.inputs):
         some = Cases(cases.inputs, nothing, nothing, wanted, nothing)
         with TemporaryDirectory() as build:
             model, recorded = Path(build) / "leaves.closura", Path(build) / "leaves.bin"
-            write_container(model, _numbered(container, before, one))
+            write_container(model, numbered)
             write_cases(recorded, some, some, (1e30, 1e30))  # the driver's verdict is not asked for
             found = run_driver(program, model, recorded, (*wanted.shape, 0))["double"][0]
         compared += wanted.size
@@ -102,23 +97,49 @@ def check_branches(program: Path, container: Container, cases: Cases) -> dict[st
     return {"compared": compared, "different": different}
 
 
+def numbered_leaves(
+    container: Container, columns: np.ndarray
+) -> Iterator[tuple[Container, np.ndarray]]:
+    """Give, for each table of trees, a container that returns leaves' numbers, and these.
+
+    Args:
+        container: What is shipped.
+        columns: Inputs (column, input).
+    """
+    nothing = np.zeros((len(columns), 0))
+    for place, one in enumerate(container.operations):
+        if isinstance(one, Trees):
+            start = max(n for n in range(place) if isinstance(container.operations[n], Select))
+            before = container.operations[start:place]
+            rows = Add(np.arange(one.inputs))
+            panel = compute((*before, rows), columns, one.inputs, nothing)
+            for first in range(0, len(one.roots), TREES_AT_ONCE):
+                some = _some_trees(one, first, min(first + TREES_AT_ONCE, len(one.roots)))
+                wanted = reached_leaves(some, panel).astype(float)
+                yield _numbered(container, before, some), wanted
+
+
+def _some_trees(trees: Trees, first: int, last: int) -> Trees:
+    """Return some of the trees as a table of their own, whose leaves have numbers for values."""
+    ends = [*trees.roots, len(trees.left)]
+    nodes = slice(ends[first], ends[last])
+    left, feature = trees.left[nodes] - ends[first], trees.feature[nodes]
+    leaf = left == np.arange(len(left))
+    numbers = np.where(leaf, np.cumsum(leaf) - 1, feature)
+    values = np.arange(leaf.sum(), dtype=np.float32)[:, None]
+    roots = trees.roots[first:last] - ends[first]
+    return Trees(trees.inputs, roots, numbers, left, trees.threshold[nodes], values, 1.0)
+
+
 def _numbered(container: Container, before: tuple[Operation, ...], trees: Trees) -> Container:
     """Return a container with one output a tree: the number of the leaf that is reached."""
     count = len(trees.roots)
-    owner = _owner(trees)
+    leaf = np.flatnonzero(trees.left == np.arange(len(trees.left)))
+    owner = np.searchsorted(trees.roots, leaf, side="right") - 1
     values = np.where(owner[:, None] == np.arange(count), np.arange(len(owner))[:, None], 0)
-    leaves = replace(trees, values=values.astype(np.float32), divisor=1.0)
+    leaves = replace(trees, values=values.astype(np.float32))
     told = (*before, leaves, Add(np.arange(count)))
     return Container(container.inputs, container.outputs[:1] * count, told)
-
-
-def _owner(trees: Trees) -> np.ndarray:
-    """Return the tree that each leaf belongs to."""
-    leaf = trees.left == np.arange(len(trees.left))
-    tree = np.searchsorted(trees.roots, np.flatnonzero(leaf), side="right") - 1
-    owner = np.empty(len(trees.values), np.int64)
-    owner[trees.feature[leaf]] = tree
-    return owner
 
 
 def _run(command: list[str], folder: Path) -> subprocess.CompletedProcess[str]:

@@ -99,6 +99,21 @@ class Trees:
 
 
 @dataclass(frozen=True)
+class TreeRounds(Trees):
+    """Trees in rounds, in each of which one tree stands for each output.
+
+    Args:
+        each: Number of trees in a round: the number of outputs. Leaves have one value.
+    """
+
+    code: ClassVar[int] = 18
+    each: int = 1
+
+    def width(self) -> tuple[int, int]:
+        return self.inputs, self.each
+
+
+@dataclass(frozen=True)
 class Add:
     """End a term: the panel is added to these outputs, counted from 0."""
 
@@ -125,7 +140,97 @@ class Noise:
         return len(self.outputs), len(self.outputs)
 
 
-Operation = Select | Standardise | Restore | Dense | Polynomial | Trees | Add | Noise
+@dataclass(frozen=True)
+class Clip:
+    """Each row of the panel is kept within limits; finite ones, so at most the largest real."""
+
+    code: ClassVar[int] = 19
+    lower: np.ndarray
+    upper: np.ndarray
+
+    def width(self) -> tuple[int, int]:
+        return len(self.lower), len(self.lower)
+
+
+@dataclass(frozen=True)
+class Novelty:
+    """The panel is multiplied by a weight that falls with how new a column's inputs are.
+
+    Args:
+        inputs: Inputs of the file that are looked at, counted from 0.
+        first: Smallest values in training; for a distance the mean.
+        second: Largest values in training; for a distance the whitening (input, axis), flat.
+        offset: Of a distance; 0 for a range.
+        response: 0 mask, 1 ramp, 2 decay.
+        numbers: Cutoff, end of a ramp, rate of a decay.
+    """
+
+    code: ClassVar[int] = 20
+    inputs: np.ndarray
+    first: np.ndarray
+    second: np.ndarray
+    offset: float
+    response: int
+    numbers: tuple[float, float, float]
+    distance: bool = False
+
+    def width(self) -> tuple[int, int]:
+        return len(self.inputs), 1
+
+    def weights(self, columns: np.ndarray) -> np.ndarray:
+        """Return the weight of each column (column, input)."""
+        seen = columns[:, self.inputs].astype(float)
+        if self.distance:
+            axes = (seen - self.first) @ self.second.reshape(len(self.inputs), -1)
+            score = np.sqrt(np.mean(axes**2, axis=1)) - self.offset
+        else:
+            wide = np.where(self.second > self.first, self.second - self.first, 1.0)
+            within = (seen - self.first) / wide
+            above = np.where(self.second > self.first, within - 1, within)
+            score = np.maximum(0, above.max(axis=1)) + np.maximum(0, -within.min(axis=1))
+        cutoff, end, rate = self.numbers
+        if self.response == 0:
+            return (score <= cutoff).astype(float)
+        if self.response == 1:
+            return np.clip((end - score) / (end - cutoff), 0, 1)
+        return np.minimum(rate ** (score - cutoff), 1)
+
+
+@dataclass(frozen=True)
+class OnnxGraph:
+    """Tendencies of all outputs from all inputs, by a graph that ONNX Runtime computes.
+
+    Args:
+        inputs: Number of inputs of the file.
+        outputs: Number of its outputs.
+        content: An ONNX model with the input `columns` and the output `tendencies`.
+        precise: Whether the graph takes and gives float64 rather than float32.
+    """
+
+    code: ClassVar[int] = 30
+    inputs: int
+    outputs: int
+    content: bytes
+    precise: bool = False
+
+    def width(self) -> tuple[int, int]:
+        return 1, 1  # it needs no panel
+
+
+Operation = (
+    Select
+    | Standardise
+    | Restore
+    | Dense
+    | Polynomial
+    | Trees
+    | TreeRounds
+    | Add
+    | Noise
+    | Clip
+    | Novelty
+    | OnnxGraph
+)
 
 
 def compute(
@@ -156,14 +261,23 @@ def compute(
             case Polynomial(exponents, coefficients):
                 terms = np.prod(panel[:, None, :] ** exponents, axis=2)
                 panel = terms @ coefficients
+            case TreeRounds(each=each):
+                found = operation.values.astype(float)[reached_leaves(operation, panel), 0]
+                panel = found.reshape(len(found), -1, each).sum(axis=1) / operation.divisor
             case Trees():
                 leaves = reached_leaves(operation, panel)
                 panel = operation.values.astype(float)[leaves].sum(axis=1) / operation.divisor
+            case Clip(lower, upper):
+                panel = np.clip(panel, lower, upper)
+            case Novelty():
+                panel = panel * operation.weights(columns)[:, None]
             case Add(indices):
                 total[:, indices] += panel
             case Noise(indices):
                 total[:, indices] += memory[:, row : row + len(indices)]
                 row += len(indices)
+            case OnnxGraph():
+                raise ValueError("holds an ONNX graph; run the .onnx file beside it instead.")
     return total
 
 

@@ -11,17 +11,22 @@ from closura.export.container import DONE, MAGIC, MARK, ON_MISSING, VERSION, Col
 from closura.export.operations import (
     ACTIVATION_CODES,
     Add,
+    Clip,
     Dense,
     Noise,
+    Novelty,
+    OnnxGraph,
     Operation,
     Polynomial,
     Restore,
     Select,
     Standardise,
+    TreeRounds,
     Trees,
 )
 
 HEAD, TAIL = 32, 8  # bytes
+OLDEST = 1  # format that is still read
 
 
 def read_container(path: str | Path) -> Container:
@@ -69,9 +74,13 @@ def _check(content: bytes) -> int:
     if len(content) < HEAD + TAIL:
         raise ValueError(f"is cut off after {len(content)} bytes; copy it again.")
     version, mark = (int(number) for number in np.frombuffer(content[8:16], "<i4"))
-    if version != VERSION:
+    if not OLDEST <= version <= VERSION:
+        age, remedy = ("newer", "install a newer closura") if version > VERSION else (
+            "older", "export it again"
+        )  # fmt: skip
         raise ValueError(
-            f"is of format {version}; this closura reads format {VERSION}: export it again."
+            f"is of format {version}, {age} than the formats {OLDEST} to {VERSION} that this "
+            f"closura reads; {remedy}."
         )
     size = int(np.frombuffer(content[16:24], "<i8")[0])
     if size != len(content):
@@ -125,16 +134,23 @@ class _Words:
 def _operation(kind: int, words: _Words) -> Operation:
     if kind == Dense.code:
         return _dense(words)
-    if kind == Trees.code:
-        return _trees(words)
+    if kind in (Trees.code, TreeRounds.code):
+        return _trees(words, kind)
+    if kind == OnnxGraph.code:
+        inputs, outputs, size, count = (int(number) for number in words.wholes(4))
+        content = words.take(count + -count % 4, "u1").tobytes()[:count]
+        return OnnxGraph(inputs, outputs, content, size == 8)
     if kind == Polynomial.code:
         inputs, outputs, terms = (int(number) for number in words.wholes(3))
         exponents = words.wholes(terms * inputs).reshape(terms, inputs)
         return Polynomial(exponents, words.reals(terms * outputs).reshape(terms, outputs))
+    if kind == Novelty.code:
+        return _novelty(words)
     count = words.whole()
     readers: dict[int, Any] = {
         Select.code: lambda: Select(words.wholes(count)),
         Add.code: lambda: Add(words.wholes(count)),
+        Clip.code: lambda: Clip(words.reals(count), words.reals(count)),
         Standardise.code: lambda: Standardise(words.reals(count), words.reals(count)),
         Restore.code: lambda: Restore(words.reals(count), words.reals(count)),
         Noise.code: lambda: Noise(words.wholes(count), words.reals(count), words.reals(count)),
@@ -152,10 +168,20 @@ def _dense(words: _Words) -> Dense:
     return Dense(weights, words.reals(outputs, kind), names[activation])
 
 
-def _trees(words: _Words) -> Trees:
+def _novelty(words: _Words) -> Novelty:
+    inputs, axes, response = (int(number) for number in words.wholes(3))
+    indices, numbers = words.wholes(inputs), words.reals(4).tolist()
+    first, second = words.reals(inputs), words.reals(inputs * (axes or 1))
+    told = (numbers[0], response, (numbers[1], numbers[2], numbers[3]), axes > 0)
+    return Novelty(indices, first, second, *told)
+
+
+def _trees(words: _Words, kind: int) -> Trees:
     inputs, outputs, trees, nodes, leaves = (int(number) for number in words.wholes(5))
+    each = words.whole() if kind == TreeRounds.code else 0
     divisor = float(words.reals(1)[0])
     roots, feature, left = (words.wholes(count) for count in (trees, nodes, nodes))
     threshold = words.reals(nodes, "<f4")
     values = words.reals(leaves * outputs, "<f4").reshape(leaves, outputs)
-    return Trees(inputs, roots, feature, left, threshold, values, divisor)
+    told = (inputs, roots, feature, left, threshold, values, divisor)
+    return TreeRounds(*told, each) if each else Trees(*told)

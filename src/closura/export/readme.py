@@ -3,7 +3,7 @@
 from typing import Any
 
 from closura.export.container import Container
-from closura.export.translate import Layout
+from closura.export.layout import Layout
 
 MEMORY_TEXT = """\
 This closure remembers: keep `memory(@ROWS@, n_columns)` in your model, and in its restart files.
@@ -30,6 +30,10 @@ A column is one point of the plane (y, x), and `n_columns` may be any number of 
 the field u at the point itself, `u(-1,+1)` at the point with the y before it and the x after it (y
 before is the one with the lower index); the plane closes on itself in both directions. Hand them
 over in this order, in these units, unscaled."""
+COLUMNS = """\
+A column is one column of the atmosphere, and `n_columns` may be any number of them. `u(3)` is level
+3 of the field u, counted from 1 at the top; a name without a number is one value of the column, and
+`sin` and `cos` are those of an angle. Hand them over in this order, in these units, unscaled."""
 INSTANTS = """\
 A column is everything at one place and instant. `T(3)` is value 3 of the field T, counted from 1 in
 the order of the training data; a name without a number is a field of one value. Hand them over in
@@ -73,13 +77,15 @@ def fill(template: str, values: dict[str, str]) -> str:
 
 
 def _gathering(layout: Layout) -> str:
+    if layout.columns:
+        return COLUMNS
     if layout.whole:
         return INSTANTS
     return PLANE if len(layout.fields[0][1]) == 2 else POINTS
 
 
 def _verified(figures: dict[str, Any]) -> str:
-    if figures["compiler"] is None:
+    if figures.get("compiler", "") is None:
         return (
             "No Fortran compiler was there when this was exported: the file was checked in Python "
             "alone, and `make test` is still to be run."
@@ -92,8 +98,9 @@ def _verified(figures: dict[str, Any]) -> str:
         " It would lose more digits than that in single precision, so columns in single precision "
         "are computed in double precision too."
     )
+    who = figures.get("runtime", "the compiled runtime")
     return (
-        f"When it was exported, the compiled runtime differed from the trained closure by at most "
+        f"When it was exported, {who} differed from the trained closure by at most "
         f"{' and '.join(lines)}, relative to the largest value of the same output."
         f"{precise if figures['precise'] else ''}"
     )

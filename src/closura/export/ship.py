@@ -3,15 +3,22 @@
 import re
 from collections.abc import Sequence
 from difflib import get_close_matches
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from closura.core.closure import AbstractClosure
 from closura.core.learner import Pairs
 from closura.export.container import ON_MISSING
-from closura.export.fortran import export_fortran
 
-FORMATS = ("fortran",)
+# Where a closure can go, and the function that takes it there.
+FORMATS = {
+    "fortran": "closura.export.fortran:export_fortran",
+    "onnx": "closura.export.onnx:export_onnx",
+    "mom6": "closura.export.mom6:export_mom6",
+    "stablehlo": "closura.export.stablehlo:export_stablehlo",
+    "source": "closura.export.source:export_source",
+}
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 
 
@@ -25,9 +32,9 @@ def export_closure(
     missing: str = "report",
     source: str = "",
 ) -> dict[str, Any]:
-    """Write a closure as a folder that a Fortran model can use, once it is proved to be the same.
+    """Write a closure as a folder for another program, once it is proved to be the same there.
 
-    The folder holds the runtime (one Fortran file), the closure as `<name>.closura`, at least 1000
+    For Fortran it holds the runtime (one file), the closure as `<name>.closura`, at least 1000
     recorded states with a program that repeats them, and files to build it. Where there is a
     Fortran compiler (`FC`, or gfortran) the recorded states are run before anything is written.
 
@@ -36,7 +43,7 @@ def export_closure(
         folder: Where to write; it must not exist yet.
         pairs: Recorded pairs, best those held out: they know the units and give the recorded
             states. Of several, later ones are used where the first have too few.
-        to: ``"fortran"``.
+        to: ``"fortran"``, ``"onnx"``, ``"mom6"``, ``"stablehlo"`` or ``"source"``.
         name: Name of the closure's file.
         missing: What becomes of a column that holds NaN: ``"report"`` (NaN and a status),
             ``"zero"`` or ``"pass"`` (NaN).
@@ -52,7 +59,18 @@ def export_closure(
     check_format(to)
     _check(Path(folder), name, missing)
     several = [pairs] if isinstance(pairs, Pairs) else list(pairs)
-    return export_fortran(closure, Path(folder), several, name=name, missing=missing, source=source)
+    module, _, function = FORMATS[to].partition(":")
+    send = getattr(import_module(module), function)
+    return send(closure, Path(folder), several, name=name, missing=missing, source=source)
+
+
+def summarise(figures: dict[str, Any]) -> str:
+    """Return what was compared and found, in one line."""
+    found = figures["native"].items()
+    said = ", ".join(f"{one['largest']:.1e} in {name} precision" for name, one in found)
+    compared = said or "not compiled: there is no Fortran compiler here"
+    few = "" if figures["cases"] >= figures["wanted_cases"] else " (all that the run holds)"
+    return f"{figures['cases']} states repeated{few}, largest difference {compared}"
 
 
 def _check(folder: Path, name: str, missing: str) -> None:

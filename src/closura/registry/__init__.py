@@ -24,6 +24,7 @@ FILLED_BY_FIT = {
     "read", "written", "origin", "lower", "upper", "exponents", "climate", "local",
     "interval", "profile", "cosine", "layers", "area", "detector", "seen", "outputs",
     "layout",
+    "interval", "profile", "cosine",
     "layout", "mesh",
 }  # fmt: skip
 

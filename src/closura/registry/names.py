@@ -30,11 +30,11 @@ REGISTRY: dict[str, dict[str, str]] = {
     "features": {
         "Stencil": "closura.closures.features:Stencil",
         "Whole": "closura.closures.features:Whole",
+        "Patch": "closura.closures.patch:Patch",
         "Column": "closura.closures.atmosphere:Column",
         "ColumnNeighbourhood": "closura.closures.atmosphere:ColumnNeighbourhood",
         "LatLonImage": "closura.closures.atmosphere:LatLonImage",
         "SphereMesh": "closura.closures.mesh:SphereMesh",
-        "Patch": "closura.closures.patch:Patch",
     },
     "learners": {
         "Linear": "closura.learners.linear:Linear",

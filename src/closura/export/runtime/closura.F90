@@ -1,6 +1,7 @@
 ! closura.F90: runs a closure that Closura has learned inside a Fortran model.
 !
-! One file, Fortran 2008, no library. With -DCLOSURA_BLAS dense layers call sgemm and dgemm.
+! One file, Fortran 2008, no library. With -DCLOSURA_BLAS dense layers call sgemm and dgemm; with
+! -DCLOSURA_ONNX (and closura_onnx.F90 before this file) graphs of ONNX run through ONNX Runtime.
 !
 !   use closura
 !   type(closura_model) :: correction
@@ -13,6 +14,9 @@
 ! it takes 0.7 MB of the calling thread's stack (raise OMP_STACKSIZE where threads have less).
 module closura
   use, intrinsic :: iso_fortran_env, only: int32, int64, real32, real64
+#ifdef CLOSURA_ONNX
+  use closura_onnxruntime, only: onnx_session, onnx_open, onnx_close, onnx_run
+#endif
   implicit none
   private
 
@@ -29,7 +33,8 @@ module closura
   ! the status tells (report), they are zero (zero), or they are NaN and the status is 0 (pass).
   integer, parameter, public :: closura_report = 0, closura_zero = 1, closura_pass = 2
   ! Bits of the flags of a column.
-  integer, parameter, public :: closura_flag_missing = 1, closura_flag_outside = 2
+  integer, parameter, public :: closura_flag_missing = 1, closura_flag_outside = 2, &
+    closura_flag_novel = 4
   ! Length of names and units.
   integer, parameter, public :: closura_text_length = 120
 
@@ -37,21 +42,23 @@ module closura
   integer, parameter, public :: closura_ok = 0, closura_cannot_open = 1, closura_cannot_read = 2, &
     closura_truncated = 3, closura_foreign = 4, closura_other_format = 5, closura_damaged = 6, &
     closura_contradictory = 7, closura_unknown_operation = 8, closura_too_wide = 9, &
-    closura_out_of_memory = 10, closura_not_loaded = 20, closura_wrong_inputs = 21, &
+    closura_out_of_memory = 10, closura_needs_onnx = 11, closura_onnx_refused = 12, &
+    closura_not_loaded = 20, closura_wrong_inputs = 21, &
     closura_wrong_outputs = 22, closura_wrong_columns = 23, closura_wrong_precision = 24, &
     closura_wrong_memory = 25, closura_wrong_flags = 26, closura_wrong_normal = 27, &
     closura_wrong_setting = 28, closura_not_finite = 30, closura_wrong_name_count = 40, &
     closura_wrong_input_name = 41, closura_wrong_input_units = 42, &
     closura_wrong_output_name = 43, closura_wrong_output_units = 44
 
-  integer, parameter :: format_version = 1
+  integer, parameter :: oldest_format = 1, format_version = 2
   integer(int32), parameter :: magic(2) = [1397705795_int32, 440488533_int32]  ! 'CLOS' 'URA' 26
   integer(int32), parameter :: mark = 16909060_int32, swapped_mark = 67305985_int32
   integer(int32), parameter :: done = 1162760004_int32                         ! 'DONE'
   integer, parameter :: head_words = 8, tail_words = 2
   integer(int32), parameter :: not_finite = 2139095040_int32   ! bits of infinity in single precision
   integer, parameter :: op_select = 10, op_standardise = 11, op_restore = 12, op_dense = 13, &
-    op_polynomial = 14, op_trees = 15, op_add = 16, op_noise = 17
+    op_polynomial = 14, op_trees = 15, op_add = 16, op_noise = 17, op_rounds = 18, &
+    op_clip = 19, op_novelty = 20, op_onnx = 30
 
   ! Panels lie on the stack: a block of columns before and after an operation.
   integer, parameter :: buffer = 32768          ! numbers in a panel
@@ -90,6 +97,7 @@ module closura
   type :: closura_model
     private
     logical :: loaded = .false., ranged = .false., precise = .false.   ! precise: in double always
+    logical :: graph = .false.   ! computed by ONNX Runtime, but for the noise
     integer :: inputs = 0, outputs = 0, memory = 0, missing = closura_report, precision = 0
     integer :: width = 1, most_trees = 1
     type(column_text), allocatable :: input(:), output(:)
@@ -97,6 +105,9 @@ module closura
     real(real64), allocatable :: lower_double(:), upper_double(:)
     type(operation), allocatable :: operations(:)
     character(len=:), allocatable :: about
+#ifdef CLOSURA_ONNX
+    type(onnx_session) :: session
+#endif
   end type closura_model
 
   ! A cursor over the words of a file; it never leaves them, and says so when it would have to.
@@ -152,13 +163,14 @@ contains
 
   ! Read a .closura file. Where the status is not 0 the model is empty.
   subroutine closura_load(model, file, status, precision)
-    type(closura_model), intent(out) :: model
+    type(closura_model), intent(inout) :: model
     character(len=*), intent(in) :: file
     integer, intent(out) :: status
     integer, intent(in), optional :: precision   ! closura_single, closura_double or closura_both
     type(word_reader) :: reader
     integer :: problem
 
+    call closura_free(model)
     model%precision = closura_both
     if (present(precision)) model%precision = precision
     if (model%precision < closura_single .or. model%precision > closura_both) then
@@ -170,6 +182,7 @@ contains
     if (status == closura_ok) call parse(model, reader, status)
     if (reader%unit /= 0) close(reader%unit, iostat=problem)
     if (status == closura_ok) call prepare(model, status)
+    if (status == closura_ok) call open_graph(model, status)
     model%loaded = status == closura_ok
     if (.not. model%loaded) call closura_free(model)
   end subroutine closura_load
@@ -179,6 +192,9 @@ contains
     type(closura_model), intent(inout) :: model
     type(closura_model) :: empty
 
+#ifdef CLOSURA_ONNX
+    call onnx_close(model%session)
+#endif
     model = empty
   end subroutine closura_free
 
@@ -253,7 +269,7 @@ contains
     status = closura_truncated
     if (reader%total < head_words + tail_words) return
     status = status_of(closura_other_format, int(max(head(3), 0)))
-    if (head(3) /= format_version) return
+    if (head(3) < oldest_format .or. head(3) > format_version) return
     bytes = join(head(5), head(6))
     status = closura_truncated
     if (bytes > 4 * reader%total) return
@@ -382,7 +398,9 @@ contains
         call take_reals(reader, one%inputs, one%sigma, problem)
       end if
       one%outputs = one%inputs
-    case (op_standardise, op_restore)
+    case (op_novelty)
+      call parse_novelty(one, reader, problem)
+    case (op_standardise, op_restore, op_clip)
       one%inputs = take_whole(reader)
       one%outputs = one%inputs
       call take_reals(reader, one%inputs, one%first_double, problem)
@@ -391,8 +409,11 @@ contains
       call parse_dense(one, reader, problem)
     case (op_polynomial)
       call parse_polynomial(one, reader, problem)
-    case (op_trees)
+    case (op_trees, op_rounds)
       call parse_trees(one, reader, problem)
+    case (op_onnx)
+      call parse_graph(one, reader, problem)
+      return   ! a graph needs no panel, so it may be wider than one
     case default
       status = status_of(closura_unknown_operation, kind)
     end select
@@ -469,6 +490,8 @@ contains
     one%trees = take_whole(reader)
     nodes = take_whole(reader)
     leaves = take_whole(reader)
+    one%terms = 1   ! trees in a round
+    if (one%kind == op_rounds) one%terms = take_whole(reader)
     one%divisor = take_real(reader)
     if (.not. finite_double(one%divisor)) then
       reader%failed = .true.
@@ -476,7 +499,14 @@ contains
       reader%failed = .true.
     end if
     if (min(one%inputs, one%outputs, one%trees, nodes, leaves) < 0) reader%failed = .true.
-    if (max(one%inputs, one%outputs, one%trees) > widest) return
+    if (max(one%inputs, one%outputs, one%trees, one%terms) > widest) return
+    if (one%kind == op_rounds) then
+      if (one%outputs /= 1 .or. one%terms < 1) then
+        reader%failed = .true.
+      else
+        if (mod(one%trees, one%terms) /= 0) reader%failed = .true.
+      end if
+    end if
     count = int(leaves, int64) * one%outputs + 3_int64 * nodes + one%trees
     if (reader%failed .or. count /= reader%last - reader%at + 1) then
       reader%failed = .true.
@@ -506,7 +536,72 @@ contains
       end if
     end do
     one%indices = one%indices + 1_int32
+    one%outputs = one%outputs * one%terms
   end subroutine parse_trees
+
+  ! How new a column is: the offset of a distance, cutoff, end and rate stand in phi; the smallest
+  ! values or the mean in first_double, the largest values or the whitening in second_double.
+  ! `terms` is the number of axes (0: a range), `activation` the response.
+  subroutine parse_novelty(one, reader, problem)
+    type(operation), intent(inout) :: one
+    type(word_reader), intent(inout) :: reader
+    integer, intent(inout) :: problem
+
+    one%inputs = take_whole(reader)
+    one%terms = take_whole(reader)
+    one%activation = take_whole(reader)
+    if (one%inputs < 1 .or. one%terms < 0) reader%failed = .true.
+    if (one%activation < 0 .or. one%activation > 2) reader%failed = .true.
+    if (max(one%inputs, one%terms) > widest .or. reader%failed) return
+    call take_wholes(reader, one%inputs, one%indices, problem)
+    call take_reals(reader, 4, one%phi, problem)
+    call take_reals(reader, one%inputs, one%first_double, problem)
+    call take_reals(reader, one%inputs * max(one%terms, 1), one%second_double, problem)
+    if (reader%failed .or. problem /= 0) return
+    if (one%activation == 1 .and. .not. one%phi(3) > one%phi(2)) reader%failed = .true.
+    if (one%activation == 2 .and. .not. (one%phi(4) > 0 .and. one%phi(4) < 1)) reader%failed = .true.
+  end subroutine parse_novelty
+
+  ! A graph of ONNX: its bytes are kept until it is opened. `terms` is their number, `horner` says
+  ! whether the graph computes in double precision.
+  subroutine parse_graph(one, reader, problem)
+    type(operation), intent(inout) :: one
+    type(word_reader), intent(inout) :: reader
+    integer, intent(inout) :: problem
+    integer :: bytes
+
+    one%inputs = take_whole(reader)
+    one%outputs = take_whole(reader)
+    bytes = take_whole(reader)
+    one%terms = take_whole(reader)
+    if (bytes /= 4 .and. bytes /= 8) reader%failed = .true.
+    if (min(one%inputs, one%outputs, one%terms) < 0 .or. one%terms > huge(0) - 4) &
+      reader%failed = .true.
+    one%horner = bytes == 8
+    if (.not. reader%failed) call take_wholes(reader, (one%terms + 3) / 4, one%indices, problem)
+    if (reader%swapped .and. .not. reader%failed) call swap_bytes(one%indices)   ! bytes, not words
+  end subroutine parse_graph
+
+  ! Open the graph of a file that holds one; it computes all outputs from all inputs.
+  subroutine open_graph(model, status)
+    type(closura_model), intent(inout) :: model
+    integer, intent(out) :: status
+#ifdef CLOSURA_ONNX
+    integer :: code
+#endif
+
+    status = closura_ok
+    if (.not. model%graph) return
+#ifdef CLOSURA_ONNX
+    associate (one => model%operations(1))
+      call onnx_open(model%session, one%indices, one%terms, one%inputs, one%outputs, one%horner, code)
+      deallocate(one%indices)
+    end associate
+    if (code /= 0) status = status_of(closura_onnx_refused, code)
+#else
+    status = closura_needs_onnx
+#endif
+  end subroutine open_graph
 
   ! Check that every operation fits the one before it, and lay its numbers out for the kernels.
   subroutine prepare(model, status)
@@ -527,10 +622,17 @@ contains
           model%memory = model%memory + one%inputs
         case (op_add)
           if (out_of_range(one%indices, model%outputs) .or. one%inputs /= rows) return
+        case (op_novelty)
+          if (rows < 0 .or. out_of_range(one%indices, model%inputs)) return
+          one%outputs = rows   ! it changes no width
+        case (op_onnx)
+          if (place > 1 .or. one%inputs /= model%inputs .or. one%outputs /= model%outputs) return
+          model%graph = .true.
+          cycle
         case default
           if (one%inputs /= rows) return
         end select
-        if (allocated(one%indices) .and. one%kind /= op_trees) one%indices = one%indices + 1_int32
+        if (allocated(one%indices) .and. one%trees == 0) one%indices = one%indices + 1_int32
         if (one%kind /= op_noise) rows = one%outputs
         model%width = max(model%width, one%inputs, one%outputs)
         model%most_trees = max(model%most_trees, one%trees)
@@ -975,8 +1077,9 @@ contains
     case (closura_foreign)
       message = 'closura: this is no .closura file; give the one that `closura export` wrote.'
     case (closura_other_format)
-      message = 'closura: the file has format '//trim(number)//' and this closura.F90 reads '// &
-        'format 1; take the closura.F90 that was exported with it, or export it again.'
+      message = 'closura: the file has format '//trim(number)//', '//trim(merge('newer', 'older', &
+        place > format_version))//' than the formats 1 to 2 that this closura.F90 reads; take '// &
+        'the closura.F90 that was exported with it, or export it again.'
     case (closura_damaged)
       message = 'closura: the file is damaged (its checksum is wrong); copy it again.'
     case (closura_contradictory)
@@ -989,6 +1092,12 @@ contains
         'widest; raise buffer and widest in closura.F90 together.'
     case (closura_out_of_memory)
       message = 'closura: there is not enough memory; load one precision only.'
+    case (closura_needs_onnx)
+      message = 'closura: the file holds an ONNX graph; compile closura_onnx.F90 and closura.F90 '// &
+        'with -DCLOSURA_ONNX and link libonnxruntime, or export it again with --to fortran.'
+    case (closura_onnx_refused)
+      message = 'closura: ONNX Runtime refused the graph (its error '//trim(number)//'); link a '// &
+        'libonnxruntime of version 1.12 or later.'
     case (closura_not_loaded)
       message = 'closura: the model is empty; call closura_load first and check its status.'
     case (closura_wrong_inputs)
@@ -1072,6 +1181,48 @@ contains
     status_of = kind + 1000 * min(max(number, 0), 2000000)
   end function status_of
 
+  ! ---- Guards --------------------------------------------------------------------------------
+
+  ! The weight of a column: 1 where it is like those of the training, less where it is new. It is
+  ! computed in double precision, so that a mask falls on the side that it fell on in training.
+  pure real(real64) function weight_of(one, values)
+    type(operation), intent(in) :: one
+    real(real64), intent(in) :: values(*)   ! the inputs that are looked at
+    real(real64) :: score, axis, above, below, within, span
+    integer :: input, number
+
+    score = 0
+    if (one%terms > 0) then
+      do number = 1, one%terms
+        axis = 0
+        do input = 1, one%inputs
+          axis = axis + (values(input) - one%first_double(input)) &
+            * one%second_double((input - 1) * one%terms + number)
+        end do
+        score = score + axis**2
+      end do
+      score = sqrt(score / one%terms) - one%phi(1)
+    else
+      above = -huge(above)
+      below = huge(below)
+      do input = 1, one%inputs
+        span = one%second_double(input) - one%first_double(input)
+        within = (values(input) - one%first_double(input)) / merge(span, 1.0_real64, span > 0)
+        below = min(below, within)
+        above = max(above, within - merge(1.0_real64, 0.0_real64, span > 0))
+      end do
+      score = max(0.0_real64, above) + max(0.0_real64, -below)
+    end if
+    select case (one%activation)
+    case (0)
+      weight_of = merge(1.0_real64, 0.0_real64, score <= one%phi(2))
+    case (1)
+      weight_of = min(max((one%phi(3) - score) / (one%phi(3) - one%phi(2)), 0.0_real64), 1.0_real64)
+    case default
+      weight_of = exp(min((score - one%phi(2)) * log(one%phi(4)), 0.0_real64))
+    end select
+  end function weight_of
+
   ! ---- Random numbers ------------------------------------------------------------------------
 
   ! Threefry-2x32 with 20 rounds: 64 random bits that depend on key and counter alone, so on no
@@ -1154,6 +1305,10 @@ contains
 
     call check_single(model, columns, tendencies, status, memory, flags)
     if (status /= closura_ok) return
+    if (model%graph) then
+      call graph_single(model, columns, tendencies, status, memory, flags)
+      return
+    end if
     block = min(longest_block, buffer / padded_single(model%width), buffer / model%most_trees)
     block = max(group, block - mod(block, group))
     missing = 0
@@ -1174,13 +1329,17 @@ contains
             call standardise_single(one, count, panel(:, now))
           case (op_restore)
             call restore_single(one, count, panel(:, now))
+          case (op_clip)
+            call clip_single(one, count, panel(:, now))
+          case (op_novelty)
+            call weigh_single(one, columns(:, first:last), panel(:, now), state(1:count))
           case (op_dense)
             call dense_single(one, count, panel(:, now), panel(:, 3 - now))
             now = 3 - now
           case (op_polynomial)
             call polynomial_single(one, count, panel(:, now), panel(:, 3 - now))
             now = 3 - now
-          case (op_trees)
+          case (op_trees, op_rounds)
             call trees_single(one, count, panel(:, now), leaves, panel(:, 3 - now))
             now = 3 - now
           case (op_add)
@@ -1198,6 +1357,73 @@ contains
     if (missing > 0 .and. model%missing == closura_report) &
       status = status_of(closura_not_finite, missing)
   end subroutine predict_single
+
+  ! A model that is a graph of ONNX: all columns at once. Columns that are not finite are replaced
+  ! by zeros before, since hosts may trap what ONNX Runtime would make of them.
+  recursive subroutine graph_single(model, columns, tendencies, status, memory, flags)
+    type(closura_model), intent(in) :: model
+    real(real32), intent(in) :: columns(:, :)
+    real(real32), intent(inout) :: tendencies(:, :)
+    integer, intent(out) :: status
+    real(real32), intent(in), optional :: memory(:, :)
+    integer, intent(out), optional :: flags(:)
+    real(real32), allocatable :: cleaned(:, :)
+    integer, allocatable :: state(:)
+    integer :: place, row, missing, count
+
+    count = size(columns, 2)
+    missing = 0
+    row = 0
+    allocate(state(count), stat=status)
+    if (status /= 0) then
+      status = closura_out_of_memory
+      return
+    end if
+    call inspect_single(model, columns, state)
+    if (any(iand(state, closura_flag_missing) /= 0)) then
+      allocate(cleaned(model%inputs, count), stat=status)
+      if (status /= 0) then
+        status = closura_out_of_memory
+        return
+      end if
+      cleaned(:, :) = columns
+      do place = 1, count
+        if (iand(state(place), closura_flag_missing) /= 0) cleaned(:, place) = 0
+      end do
+      call run_graph_single(model, count, cleaned, tendencies, status)
+    else
+      call run_graph_single(model, count, columns, tendencies, status)
+    end if
+    if (status /= closura_ok) return
+    do place = 2, size(model%operations)   ! noise
+      associate (one => model%operations(place))
+        call add_memory_single(one, memory(row + 1:row + one%inputs, :), tendencies)
+        row = row + one%inputs
+      end associate
+    end do
+    call mark_single(model, state, tendencies, missing)
+    if (present(flags)) flags = state
+    if (missing > 0 .and. model%missing == closura_report) &
+      status = status_of(closura_not_finite, missing)
+  end subroutine graph_single
+
+  recursive subroutine run_graph_single(model, count, columns, tendencies, status)
+    type(closura_model), intent(in) :: model
+    integer, intent(in) :: count
+    real(real32), intent(in) :: columns(model%inputs, count)
+    real(real32), intent(inout) :: tendencies(model%outputs, count)
+    integer, intent(out) :: status
+
+#ifdef CLOSURA_ONNX
+    status = closura_ok
+    if (count > 0) call onnx_run(model%session, count, columns, tendencies, status)
+    if (status /= closura_ok) status = status_of(closura_onnx_refused, status)
+#else
+    tendencies = 0
+    status = closura_needs_onnx
+    if (size(columns) < 0) return
+#endif
+  end subroutine run_graph_single
 
   ! Fill a memory with its stationary distribution, from numbers drawn from N(0, 1).
   subroutine start_single(model, memory, normal, status)
@@ -1380,6 +1606,38 @@ contains
     end do
   end subroutine restore_single
 
+  pure subroutine clip_single(one, count, panel)
+    type(operation), intent(in) :: one
+    integer, intent(in) :: count
+    real(real32), intent(inout) :: panel(padded_single(one%inputs), *)
+    integer :: column, rows
+
+    rows = one%inputs
+    do column = 1, count
+      panel(1:rows, column) = min(max(panel(1:rows, column), one%first_single), one%second_single)
+    end do
+  end subroutine clip_single
+
+  ! Multiply columns by less where they are new, and flag these.
+  pure recursive subroutine weigh_single(one, columns, panel, state)
+    type(operation), intent(in) :: one
+    real(real32), intent(in) :: columns(:, :)
+    real(real32), intent(inout) :: panel(padded_single(one%outputs), *)
+    integer, intent(inout) :: state(:)
+    real(real64) :: values(widest), weight
+    integer :: column, row
+
+    do column = 1, size(columns, 2)
+      if (iand(state(column), closura_flag_missing) /= 0) cycle
+      do row = 1, one%inputs
+        values(row) = real(columns(one%indices(row), column), real64)
+      end do
+      weight = weight_of(one, values)
+      if (weight < 1) state(column) = ior(state(column), closura_flag_novel)
+      panel(:, column) = panel(:, column) * real(weight, real32)
+    end do
+  end subroutine weigh_single
+
   subroutine dense_single(one, count, before, after)
     type(operation), intent(in) :: one
     integer, intent(in) :: count
@@ -1555,6 +1813,10 @@ contains
         leaves(tree, column:column + many - 1) = one%leaf(here(1:many))
       end do
     end do
+    if (one%kind == op_rounds) then
+      call add_rounds_single(one, count, leaves, after)
+      return
+    end if
     do column = 1, count
       do first = 1, one%outputs, accumulators
         last = min(first + accumulators - 1, one%outputs)
@@ -1577,6 +1839,29 @@ contains
       end do
     end do
   end subroutine trees_single
+
+  ! In each round one tree stands for each output.
+  pure subroutine add_rounds_single(one, count, leaves, after)
+    type(operation), intent(in) :: one
+    integer, intent(in) :: count
+    integer(int32), intent(in) :: leaves(one%trees, *)
+    real(real32), intent(inout) :: after(padded_single(one%outputs), *)
+    real(real64) :: total(accumulators)
+    integer :: column, first, many, round, place
+
+    do column = 1, count
+      do first = 0, one%outputs - 1, accumulators
+        many = min(accumulators, one%outputs - first)
+        total(1:many) = 0
+        do round = first, one%trees - 1, one%outputs
+          do place = 1, many
+            total(place) = total(place) + real(one%values(1, leaves(round + place, column)), real64)
+          end do
+        end do
+        after(first + 1:first + many, column) = real(total(1:many) / one%divisor, real32)
+      end do
+    end do
+  end subroutine add_rounds_single
 
   ! The node that a column comes to next.
   pure integer(int32) function below_single(node, values)
@@ -1746,6 +2031,10 @@ contains
 
     call check_double(model, columns, tendencies, status, memory, flags)
     if (status /= closura_ok) return
+    if (model%graph) then
+      call graph_double(model, columns, tendencies, status, memory, flags)
+      return
+    end if
     block = min(longest_block, buffer / padded_double(model%width), buffer / model%most_trees)
     block = max(group, block - mod(block, group))
     missing = 0
@@ -1766,13 +2055,17 @@ contains
             call standardise_double(one, count, panel(:, now))
           case (op_restore)
             call restore_double(one, count, panel(:, now))
+          case (op_clip)
+            call clip_double(one, count, panel(:, now))
+          case (op_novelty)
+            call weigh_double(one, columns(:, first:last), panel(:, now), state(1:count))
           case (op_dense)
             call dense_double(one, count, panel(:, now), panel(:, 3 - now))
             now = 3 - now
           case (op_polynomial)
             call polynomial_double(one, count, panel(:, now), panel(:, 3 - now))
             now = 3 - now
-          case (op_trees)
+          case (op_trees, op_rounds)
             call trees_double(one, count, panel(:, now), leaves, panel(:, 3 - now))
             now = 3 - now
           case (op_add)
@@ -1790,6 +2083,73 @@ contains
     if (missing > 0 .and. model%missing == closura_report) &
       status = status_of(closura_not_finite, missing)
   end subroutine predict_double
+
+  ! A model that is a graph of ONNX: all columns at once. Columns that are not finite are replaced
+  ! by zeros before, since hosts may trap what ONNX Runtime would make of them.
+  recursive subroutine graph_double(model, columns, tendencies, status, memory, flags)
+    type(closura_model), intent(in) :: model
+    real(real64), intent(in) :: columns(:, :)
+    real(real64), intent(inout) :: tendencies(:, :)
+    integer, intent(out) :: status
+    real(real64), intent(in), optional :: memory(:, :)
+    integer, intent(out), optional :: flags(:)
+    real(real64), allocatable :: cleaned(:, :)
+    integer, allocatable :: state(:)
+    integer :: place, row, missing, count
+
+    count = size(columns, 2)
+    missing = 0
+    row = 0
+    allocate(state(count), stat=status)
+    if (status /= 0) then
+      status = closura_out_of_memory
+      return
+    end if
+    call inspect_double(model, columns, state)
+    if (any(iand(state, closura_flag_missing) /= 0)) then
+      allocate(cleaned(model%inputs, count), stat=status)
+      if (status /= 0) then
+        status = closura_out_of_memory
+        return
+      end if
+      cleaned(:, :) = columns
+      do place = 1, count
+        if (iand(state(place), closura_flag_missing) /= 0) cleaned(:, place) = 0
+      end do
+      call run_graph_double(model, count, cleaned, tendencies, status)
+    else
+      call run_graph_double(model, count, columns, tendencies, status)
+    end if
+    if (status /= closura_ok) return
+    do place = 2, size(model%operations)   ! noise
+      associate (one => model%operations(place))
+        call add_memory_double(one, memory(row + 1:row + one%inputs, :), tendencies)
+        row = row + one%inputs
+      end associate
+    end do
+    call mark_double(model, state, tendencies, missing)
+    if (present(flags)) flags = state
+    if (missing > 0 .and. model%missing == closura_report) &
+      status = status_of(closura_not_finite, missing)
+  end subroutine graph_double
+
+  recursive subroutine run_graph_double(model, count, columns, tendencies, status)
+    type(closura_model), intent(in) :: model
+    integer, intent(in) :: count
+    real(real64), intent(in) :: columns(model%inputs, count)
+    real(real64), intent(inout) :: tendencies(model%outputs, count)
+    integer, intent(out) :: status
+
+#ifdef CLOSURA_ONNX
+    status = closura_ok
+    if (count > 0) call onnx_run(model%session, count, columns, tendencies, status)
+    if (status /= closura_ok) status = status_of(closura_onnx_refused, status)
+#else
+    tendencies = 0
+    status = closura_needs_onnx
+    if (size(columns) < 0) return
+#endif
+  end subroutine run_graph_double
 
   ! Fill a memory with its stationary distribution, from numbers drawn from N(0, 1).
   subroutine start_double(model, memory, normal, status)
@@ -1972,6 +2332,38 @@ contains
     end do
   end subroutine restore_double
 
+  pure subroutine clip_double(one, count, panel)
+    type(operation), intent(in) :: one
+    integer, intent(in) :: count
+    real(real64), intent(inout) :: panel(padded_double(one%inputs), *)
+    integer :: column, rows
+
+    rows = one%inputs
+    do column = 1, count
+      panel(1:rows, column) = min(max(panel(1:rows, column), one%first_double), one%second_double)
+    end do
+  end subroutine clip_double
+
+  ! Multiply columns by less where they are new, and flag these.
+  pure recursive subroutine weigh_double(one, columns, panel, state)
+    type(operation), intent(in) :: one
+    real(real64), intent(in) :: columns(:, :)
+    real(real64), intent(inout) :: panel(padded_double(one%outputs), *)
+    integer, intent(inout) :: state(:)
+    real(real64) :: values(widest), weight
+    integer :: column, row
+
+    do column = 1, size(columns, 2)
+      if (iand(state(column), closura_flag_missing) /= 0) cycle
+      do row = 1, one%inputs
+        values(row) = real(columns(one%indices(row), column), real64)
+      end do
+      weight = weight_of(one, values)
+      if (weight < 1) state(column) = ior(state(column), closura_flag_novel)
+      panel(:, column) = panel(:, column) * real(weight, real64)
+    end do
+  end subroutine weigh_double
+
   subroutine dense_double(one, count, before, after)
     type(operation), intent(in) :: one
     integer, intent(in) :: count
@@ -2147,6 +2539,10 @@ contains
         leaves(tree, column:column + many - 1) = one%leaf(here(1:many))
       end do
     end do
+    if (one%kind == op_rounds) then
+      call add_rounds_double(one, count, leaves, after)
+      return
+    end if
     do column = 1, count
       do first = 1, one%outputs, accumulators
         last = min(first + accumulators - 1, one%outputs)
@@ -2169,6 +2565,29 @@ contains
       end do
     end do
   end subroutine trees_double
+
+  ! In each round one tree stands for each output.
+  pure subroutine add_rounds_double(one, count, leaves, after)
+    type(operation), intent(in) :: one
+    integer, intent(in) :: count
+    integer(int32), intent(in) :: leaves(one%trees, *)
+    real(real64), intent(inout) :: after(padded_double(one%outputs), *)
+    real(real64) :: total(accumulators)
+    integer :: column, first, many, round, place
+
+    do column = 1, count
+      do first = 0, one%outputs - 1, accumulators
+        many = min(accumulators, one%outputs - first)
+        total(1:many) = 0
+        do round = first, one%trees - 1, one%outputs
+          do place = 1, many
+            total(place) = total(place) + real(one%values(1, leaves(round + place, column)), real64)
+          end do
+        end do
+        after(first + 1:first + many, column) = real(total(1:many) / one%divisor, real64)
+      end do
+    end do
+  end subroutine add_rounds_double
 
   ! The node that a column comes to next.
   pure integer(int32) function below_double(node, values)

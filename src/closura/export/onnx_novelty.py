@@ -1,0 +1,50 @@
+"""The weight that falls with how new a column is, as nodes of ONNX."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from closura.export.operations import Novelty
+
+if TYPE_CHECKING:
+    from closura.export.onnx_graph import Graph
+
+
+def novelty_weight(graph: "Graph", one: Novelty, columns: str) -> str:
+    """Return the weight of each column, (column, 1), computed in float64.
+
+    In float32 a column at the edge of what is known could fall on the other side of a mask.
+    """
+
+    def number(values: Any) -> str:
+        return graph.number(values, np.float64)
+
+    def node(operator: str, *inputs: Any, **attributes: Any) -> str:
+        named = [one if isinstance(one, str) else number(one) for one in inputs]
+        return graph.node(operator, *named, **attributes)
+
+    chosen = graph.node("Gather", columns, graph.number(one.inputs, np.int64), axis=1)
+    moved = node("Sub", graph.cast(chosen, np.float64), one.first)
+    if one.distance:
+        axes = node("MatMul", moved, one.second.reshape(len(one.inputs), -1))
+        mean = node("ReduceMean", node("Mul", axes, axes), axes=[1], keepdims=1)
+        score = node("Sub", node("Sqrt", mean), one.offset)
+    else:
+        varies = one.second > one.first
+        within = node("Div", moved, np.where(varies, one.second - one.first, 1.0))
+        above = node("Sub", within, np.where(varies, 1.0, 0.0))
+        high = node("ReduceMax", above, axes=[1], keepdims=1)
+        low = node("Neg", node("ReduceMin", within, axes=[1], keepdims=1))
+        score = node("Add", node("Max", high, 0.0), node("Max", low, 0.0))
+    return graph.cast(_respond(node, one, score), graph.kind)
+
+
+def _respond(node: Any, one: Novelty, score: str) -> str:
+    cutoff, end, rate = one.numbers
+    if one.response == 0:
+        return node("Where", node("LessOrEqual", score, cutoff), 1.0, 0.0)
+    if one.response == 1:
+        weight = node("Div", node("Sub", end, score), end - cutoff)
+        return node("Max", node("Min", weight, 1.0), 0.0)
+    weight = node("Exp", node("Mul", node("Sub", score, cutoff), np.log(rate)))
+    return node("Min", weight, 1.0)
