@@ -11,7 +11,7 @@ import closura as cl
 from benchmarks.data import pairs
 from benchmarks.measure import cell, print_table, ratios, spread
 from closura.core.progress import listen
-from closura.learners.tables import bind, measure_scaling, standardise
+from closura.learners.tables import measure_scaling, standardise
 
 BATCH, RATE = 1024, 3e-3
 
@@ -44,7 +44,7 @@ def train_torch(epochs: int, seed: int) -> tuple[list[float], float]:
     from benchmarks import peers_torch
 
     training, held = pairs().split(0.2, blocks=5)
-    features = bind(cl.Whole(), pairs())
+    features = cl.Whole().bind(pairs())
     scaling = measure_scaling(features, training)
     tables = [standardise(features, part, scaling) for part in (training, held)]
     return peers_torch.train(

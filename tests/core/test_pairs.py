@@ -55,5 +55,23 @@ def test_shapes_must_agree():
         )
 
 
+def test_what_was_given_is_split_with_the_times():
+    given = {"calendar": {"hour": np.arange(50.0)}}
+    made = cl.Pairs({"X": np.zeros((3, 50, 4))}, {"X": np.zeros((3, 50, 4))}, np.arange(50.0),
+                    Passport("file"), given=given)  # fmt: skip
+    _, held = made.split(0.2, blocks=1)
+    assert held.given["calendar"]["hour"].tolist() == list(np.arange(40.0, 50.0))
+    fields, inputs = held.instants(2, slice(3, 5))
+    assert fields["X"].shape == (2, 4)
+    assert inputs["calendar"]["hour"].tolist() == [43.0, 44.0]
+    assert pairs().instants(0, slice(0, 1))[1] is None
+
+
+def test_what_was_given_must_have_the_times_of_the_pairs():
+    with pytest.raises(ValueError, match=r"50 times and the input 'calendar' gives 'hour' with"):
+        cl.Pairs({"X": np.zeros((3, 50, 4))}, {}, np.arange(50.0), Passport("file"),
+                 given={"calendar": {"hour": np.zeros(49)}})  # fmt: skip
+
+
 def test_prints_itself():
     assert repr(pairs()).startswith("Pairs: 3 series x 50 times, target 'coupling'")

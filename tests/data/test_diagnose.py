@@ -58,6 +58,14 @@ def test_a_coarse_euler_step_with_the_difference_added_lands_on_the_truth(run):
     np.testing.assert_array_equal(pairs.time, run["time"].values[:98])
 
 
+def test_pairs_know_where_the_run_lies_and_what_never_changes_there(run):
+    hills = xr.DataArray(np.arange(7.0), dims="k", name="orography")
+    pairs = diagnose(run.assign_coords(k=2.5 * np.arange(7)).assign(orography=hills),
+                     coarse=coarse())  # fmt: skip
+    np.testing.assert_array_equal(pairs.coordinates["k"], 2.5 * np.arange(7))
+    np.testing.assert_array_equal(pairs.static["orography"], np.arange(7.0))
+
+
 def test_the_coupling_is_the_term_of_the_fast_variables(run, truth):
     pairs = diagnose(run, truth=truth, coarse=coarse(stepper="rk4"), target="coupling")
     fast = run["Y"].values.reshape(3, 100, 7, 5).sum(axis=-1)

@@ -1,5 +1,6 @@
 """Files in odd layouts become pairs; what is wrong with them is said in one line."""
 
+import jax
 import numpy as np
 import pytest
 import xarray as xr
@@ -255,6 +256,9 @@ def test_stored_pairs_come_back_bit_for_bit(tmp_path):
                    "b": Variable("b", "1", ("k",), "other levels")},
         warnings=("the target does not match", "another — line"),
         weights=generator.random((2, 6, 3)),
+        coordinates={"k": np.array([0.1, 0.2, 0.7]), "lat": np.array([-45.0, 45.0])},
+        static={"orography": generator.random((2, 5)).astype("f4")},
+        given={"calendar": {"hour": generator.random(6), "sky": generator.random((6, 2))}},
     )  # fmt: skip
     save_pairs(tmp_path / "pairs.zarr", pairs)
     save_pairs(tmp_path / "pairs.zarr", pairs)  # replaces what is there
@@ -268,6 +272,14 @@ def test_stored_pairs_come_back_bit_for_bit(tmp_path):
                 assert getattr(back, side)[name].dtype == values.dtype
         np.testing.assert_array_equal(back.time, pairs.time)
         np.testing.assert_array_equal(back.weights, pairs.weights)
+        about = (back.coordinates, back.static, back.given)
+        for found, wanted in zip(
+            jax.tree.leaves_with_path(about),
+            jax.tree.leaves_with_path((pairs.coordinates, pairs.static, pairs.given)),
+            strict=True,
+        ):
+            assert found[0] == wanted[0]
+            np.testing.assert_array_equal(found[1], wanted[1], strict=True)
         assert (back.passport, back.variables, back.warnings) == (
             pairs.passport, dict(pairs.variables), pairs.warnings
         )  # fmt: skip

@@ -161,7 +161,7 @@ def test_inputs_outside_the_training_range_are_counted(key):
     inputs = np.zeros((1, TIMES, LEVELS))
     inputs[0, :15, 0] = 3.0  # a quarter of the times, one point of five
     pairs = pairs_of({"T": np.random.default_rng(8).standard_normal(inputs.shape)}, inputs=inputs)
-    stencil = Stencil(0, variables=("T",)).bind(pairs.inputs, pairs.targets)
+    stencil = Stencil(0, variables=("T",)).bind(pairs)
     local = PolynomialClosure([0.0, 1.0], variable="T", features=stencil, lower=[-1], upper=[1])
     scores = score_offline({"local": local, "free": Times(1.0)}, pairs, key=key, samples=50)
     np.testing.assert_allclose(scores["extrapolated_share"].sel(model="local"), 0.25 / 5)

@@ -63,7 +63,7 @@ def pairs() -> Pairs:
 
 def learned(predictor, pairs: Pairs, features, outputs: int) -> LearnedClosure:
     """A closure around a predictor, with a scaling in which no number is like another."""
-    bound = features.bind(pairs.inputs, pairs.targets)
+    bound = features.bind(pairs)
     read = {name: jnp.asarray(pairs.inputs[name][0, 0]) for name, _ in bound.read}
     count = bound.inputs(read).shape[1]
     number = np.arange(count, dtype=float)

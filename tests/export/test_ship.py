@@ -158,7 +158,7 @@ class Odd(AbstractFeatures):
     read: tuple = ()
     written: tuple = ()
 
-    def inputs(self, fields):
+    def inputs(self, fields, inputs=None):
         return fields["X"][:, None]
 
     def outputs(self, table):

@@ -12,7 +12,7 @@ from closura.core import progress
 from closura.core.learner import Pairs
 from closura.core.passport import Passport
 from closura.learners.network import Network
-from closura.learners.tables import bind, measure_scaling
+from closura.learners.tables import measure_scaling
 from closura.learners.training import Descent, minimise
 from closura.nets.mlp import initialise
 
@@ -35,7 +35,7 @@ def pairs():
 
 def test_a_network_recovers_the_network_that_made_the_pairs(key):
     inputs = smooth()
-    features = bind(Stencil(1), pairs_of(None, inputs))
+    features = Stencil(1).bind(pairs_of(None, inputs))
     scaling = measure_scaling(features, pairs_of(PolynomialClosure([0.0, 1.0]), inputs))
     teacher = initialise(3, 1, width=4, depth=1, activation="tanh", key=key)
     pairs = pairs_of(LearnedClosure(features, scaling, teacher), inputs)

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from closura.core.learner import Pairs
 from closura.grids.ring import neighbours
 
 Named = tuple[tuple[str, tuple[int, ...]], ...]
@@ -20,8 +21,10 @@ class AbstractFeatures(eqx.Module):
 
     To write one: (1) `inputs` turns the fields of one instant into a table (sample, feature);
     (2) `outputs` turns a table (sample, output) of predictions into tendencies by field;
-    (3) `collect` is the inverse of `outputs`, for training targets. `bind` records the names and
-    shapes that the pairs have, before any of the three is called.
+    (3) `collect` is the inverse of `outputs`, for training targets. A sample may be more than a
+    row, an image for instance: dimensions between the first and the last belong to it. `bind`
+    records the names and shapes that the pairs have, before any of the three is called; (4) what
+    else of the pairs is needed at run time, such as latitudes, `hold` takes from them.
     """
 
     variables: eqx.AbstractVar[tuple[str, ...] | None]
@@ -29,39 +32,46 @@ class AbstractFeatures(eqx.Module):
     written: eqx.AbstractVar[Named]
 
     @abstractmethod
-    def inputs(self, fields: Any) -> Float[Array, "sample feature"]:
-        """Return the table that a predictor reads, from the fields of one instant."""
+    def inputs(self, fields: Any, inputs: Any = None) -> Float[Array, "sample *place feature"]:
+        """Return the table that a predictor reads.
+
+        Args:
+            fields: Fields of one instant, by name.
+            inputs: What the model is given from outside at that instant, e.g. the calendar.
+        """
 
     @abstractmethod
-    def outputs(self, table: Float[Array, "sample output"]) -> dict[str, Array]:
+    def outputs(self, table: Float[Array, "sample *place output"]) -> dict[str, Array]:
         """Return tendencies by field, from the predictor's table of one instant."""
 
     @abstractmethod
-    def collect(self, targets: Mapping[str, Array]) -> Float[Array, "sample output"]:
+    def collect(self, targets: Mapping[str, Array]) -> Float[Array, "sample *place output"]:
         """Return the table that a predictor should produce, from the targets of one instant."""
 
-    def bind(
-        self, inputs: Mapping[str, np.ndarray], targets: Mapping[str, np.ndarray]
-    ) -> "AbstractFeatures":
-        """Return these features with the names and shapes of recorded pairs filled in.
+    def hold(self, pairs: Pairs) -> dict[str, Any]:
+        """Return settings of these features that the pairs fill in, by name; none by default.
 
-        Args:
-            inputs: Arrays (series, time, *field) by name.
-            targets: The same, for what is to be predicted.
+        The names and shapes, `read` and `written`, are filled in already.
+        """
+        return {}
+
+    def bind(self, pairs: Pairs) -> "AbstractFeatures":
+        """Return these features with names, shapes and what else they hold of pairs filled in.
 
         Raises:
             ValueError: A wanted variable is not among the inputs.
         """
-        names = self.variables if self.variables is not None else tuple(inputs)
+        names = self.variables if self.variables is not None else tuple(pairs.inputs)
         for name in names:
-            if name not in inputs:
+            if name not in pairs.inputs:
                 raise ValueError(
                     f"{type(self).__name__} reads {name!r}, which the pairs do not hold; "
-                    f"they hold {', '.join(inputs)}."
+                    f"they hold {', '.join(pairs.inputs)}."
                 )
-        read = tuple((name, tuple(np.shape(inputs[name])[2:])) for name in names)
-        written = tuple((name, tuple(np.shape(a)[2:])) for name, a in targets.items())
-        return replace(self, read=read, written=written)
+        read = tuple((name, tuple(np.shape(pairs.inputs[name])[2:])) for name in names)
+        written = tuple((name, tuple(np.shape(a)[2:])) for name, a in pairs.targets.items())
+        named = replace(self, read=read, written=written)
+        return replace(named, **named.hold(pairs))
 
 
 def field(fields: Any, name: str) -> Array:
@@ -92,7 +102,7 @@ class Stencil(AbstractFeatures):
                 "choose fields with `variables`, or use Whole."
             )
 
-    def inputs(self, fields: Any) -> Float[Array, "sample feature"]:
+    def inputs(self, fields: Any, inputs: Any = None) -> Float[Array, "sample feature"]:
         columns = [neighbours(field(fields, name), self.radius) for name, _ in self.read]
         return jnp.concatenate(columns, axis=1)
 
@@ -116,7 +126,7 @@ class Whole(AbstractFeatures):
     read: Named = eqx.field(static=True, default=())
     written: Named = eqx.field(static=True, default=())
 
-    def inputs(self, fields: Any) -> Float[Array, "sample feature"]:
+    def inputs(self, fields: Any, inputs: Any = None) -> Float[Array, "sample feature"]:
         return jnp.concatenate([jnp.ravel(field(fields, name)) for name, _ in self.read])[None]
 
     def outputs(self, table: Float[Array, "sample output"]) -> dict[str, Array]:

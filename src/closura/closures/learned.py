@@ -13,9 +13,9 @@ from closura.core.passport import Passport
 
 
 class Predictor(Protocol):
-    """A table (sample, feature) in, a table (sample, output) out."""
+    """A table (sample, *place, feature) in, a table (sample, *place, output) out."""
 
-    def __call__(self, values: Float[Array, "sample feature"], /) -> Array: ...
+    def __call__(self, values: Float[Array, "sample *place feature"], /) -> Array: ...
 
 
 class Scaling(eqx.Module):
@@ -61,7 +61,7 @@ class LearnedClosure(AbstractMemorylessClosure):
         return self.origin
 
     def tendency(self, fields: Any, inputs: Any = None) -> dict[str, Array]:
-        table = self.features.inputs(fields)
+        table = self.features.inputs(fields, inputs)
         scaling = jax.tree.map(lambda a: a.astype(table.dtype), self.scaling)
         scaled = (table - scaling.mean) / scaling.deviation
         predicted = self.predictor(scaled.astype(working_dtype(self.predictor, table.dtype)))
@@ -79,11 +79,11 @@ class LearnedClosure(AbstractMemorylessClosure):
             f"{type(features).__name__}({shown}) of {reads} -> tendency of {writes})"
         )
 
-    def extrapolates(self, fields: Any) -> Bool[Array, "sample"]:
+    def extrapolates(self, fields: Any, inputs: Any = None) -> Bool[Array, "sample *place"]:
         """Return, for each sample, whether any input lies outside the training range."""
-        table = self.features.inputs(fields)
+        table = self.features.inputs(fields, inputs)
         outside = (table < self.scaling.lower) | (table > self.scaling.upper)
-        return jnp.any(outside, axis=1)
+        return jnp.any(outside, axis=-1)
 
 
 def working_dtype(predictor: Any, default: Any) -> Any:

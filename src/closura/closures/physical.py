@@ -102,7 +102,7 @@ class PolynomialClosure(AbstractMemorylessClosure):
         return self.origin
 
     def tendency(self, fields: Any, inputs: Any = None) -> dict[str, Array]:
-        table = self.features.inputs(fields)
+        table = self.features.inputs(fields, inputs)
         coefficients = self.coefficients.astype(table.dtype)
         if self.exponents == tuple((power,) for power in range(len(self.exponents))):
             value = jnp.full_like(table[:, 0], coefficients[-1])
@@ -112,9 +112,9 @@ class PolynomialClosure(AbstractMemorylessClosure):
             value = evaluate_monomials(table, self.exponents) @ coefficients
         return self.features.outputs(value[:, None])
 
-    def extrapolates(self, fields: Any) -> Array:
+    def extrapolates(self, fields: Any, inputs: Any = None) -> Array:
         """Return, for each sample, whether any input lies outside the training range."""
-        table = self.features.inputs(fields)
+        table = self.features.inputs(fields, inputs)
         if self.lower is None or self.upper is None:
             return jnp.zeros(table.shape[0], bool)
         return jnp.any((table < self.lower) | (table > self.upper), axis=1)

@@ -4,6 +4,7 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
+from typing import Any
 
 import equinox as eqx
 import numpy as np
@@ -35,6 +36,12 @@ class Pairs:
             scores of a column use it. None where there are no levels of different mass.
         levels: Where the levels of a variable lie, ``(values, unit)`` by the names of
             `variables`, for those that have one dimension of levels with a coordinate.
+        coordinates: Values along the dimensions of the fields, by name of the dimension, e.g.
+            latitudes ``"lat"`` [degrees_north]; where columns have no rows and lines, latitude
+            and longitude of each column.
+        static: Fields that never change, by name, e.g. the height of the ground, ``(*field)``.
+        given: What the model was given from outside at each time, shared by all series: by name
+            of the input, then of its part, ``(time, *part)``; e.g. the calendar's day and hour.
     """
 
     inputs: Mapping[str, np.ndarray]
@@ -46,6 +53,9 @@ class Pairs:
     warnings: tuple[str, ...] = ()
     weights: np.ndarray | None = None
     levels: Mapping[str, tuple[np.ndarray, str]] = field(default_factory=dict)
+    coordinates: Mapping[str, np.ndarray] = field(default_factory=dict)
+    static: Mapping[str, np.ndarray] = field(default_factory=dict)
+    given: Mapping[str, Mapping[str, np.ndarray]] = field(default_factory=dict)
 
     def __post_init__(self):
         arrays = [*self.inputs.items(), *self.targets.items()]
@@ -59,6 +69,13 @@ class Pairs:
                 f"pairs hold {shapes[0][1][1]} times and `time` has {len(self.time)}; "
                 "give one time per sample."
             )
+        for name, parts in self.given.items():
+            for part, values in parts.items():
+                if np.shape(values)[:1] != (len(self.time),):
+                    raise ValueError(
+                        f"pairs hold {len(self.time)} times and the input {name!r} gives {part!r} "
+                        f"with shape {np.shape(values)}; its first dimension must be time."
+                    )
 
     @property
     def series(self) -> int:
@@ -88,7 +105,21 @@ class Pairs:
             targets=pick(self.targets),
             time=self.time[times],
             weights=weights,
-        )
+            given={name: {part: a[times] for part, a in g.items()}
+                   for name, g in self.given.items()},
+        )  # fmt: skip
+
+    def instants(self, series: int, times: slice) -> tuple[dict[str, np.ndarray], Any]:
+        """Return a stretch of one series in memory: fields (time, *field), and what was given.
+
+        What was given is None where nothing was, as `inputs` of a closure are.
+        """
+        fields = {name: np.asarray(a[series, times]) for name, a in self.inputs.items()}
+        given = {
+            name: {part: np.asarray(a[times]) for part, a in parts.items()}
+            for name, parts in self.given.items()
+        }
+        return fields, given or None
 
     def held_out(self, fraction: float = 0.2, *, blocks: int = 5) -> np.ndarray:
         """Return a mask over time: True where samples are held out, in whole blocks.

@@ -109,6 +109,23 @@ def describe_variables(model: AbstractModel) -> dict[str, Variable]:
     return described
 
 
+def geography(run: xr.Dataset, model: AbstractModel | None = None) -> dict[str, Any]:
+    """Return `coordinates` and `static` of the pairs that are made of a run.
+
+    Where the model of the pairs knows its own coordinates they count, for the run may be on
+    another grid. Static fields are the variables of the run that have neither time nor member.
+    """
+    moving = {"time", "member"}
+    dims = {str(d) for name in run.data_vars for d in run[name].dims} - moving
+    still = [n for n in run.data_vars if run[n].dims and moving.isdisjoint(run[n].dims)]
+    found = {dim: run[dim].values for dim in sorted(dims) if dim in run.coords}
+    own = {} if model is None else model.coordinates
+    return {
+        "coordinates": found | {dim: np.asarray(values) for dim, values in own.items()},
+        "static": {str(name): run[name].values for name in still},
+    }
+
+
 def time_attributes(model: AbstractModel) -> dict[str, str]:
     """Return the attributes of the coordinate "time" of a run."""
     units = model.time_units

@@ -12,7 +12,7 @@ import xarray as xr
 from closura.core.learner import Pairs
 from closura.core.model import AbstractModel, AbstractODE
 from closura.core.passport import Passport
-from closura.data.border import TENDENCY, check_shapes, describe_variables
+from closura.data.border import TENDENCY, check_shapes, describe_variables, geography
 from closura.data.increments import increments_to_pairs
 from closura.data.units import tendency_units
 
@@ -39,7 +39,6 @@ def diagnose(
     - ``"difference"``: [C(x(t + dt)) - C(x(t))] / dt - t(C(x(t))), dt the step of `coarse`. What
       a forward Euler step of `coarse` lacks to land on the truth.
     - ``"coupling"``: C(T(x)) - t(C(x)), the instantaneous term; for steppers of higher order.
-
     - ``"increments"``: what assimilation added per unit time, see `increments_to_pairs`; the run
       is then what `assimilate` returned, and no truth is needed.
 
@@ -106,6 +105,7 @@ def _missing_tendency(run: xr.Dataset, truth, coarse: AbstractODE, target: str, 
         time=run["time"].values[: next(iter(fields.values())).shape[1]],
         passport=passport,
         variables=describe_variables(coarse),
+        **geography(run, coarse),
         model=coarse,
         warnings=passport.disagreements(coarse),
     )

@@ -7,7 +7,7 @@ from closura.core.learner import Pairs
 from closura.core.model import AbstractModel
 from closura.core.passport import Passport
 from closura.core.variable import Variable
-from closura.data.border import TENDENCY
+from closura.data.border import TENDENCY, geography
 from closura.data.units import tendency_units
 
 
@@ -48,7 +48,10 @@ def increments_to_pairs(
         variables |= _described(analysis[name], variable, units)
     described = tuple((name, variables[name + TENDENCY].units) for name in names)
     passport = _passport(analysis, described)
-    return Pairs(inputs, targets, time[:-1], passport, variables=variables, model=model)
+    return Pairs(
+        inputs, targets, time[:-1], passport,
+        variables=variables, model=model, **geography(analysis),
+    )  # fmt: skip
 
 
 def _find(analysis: xr.Dataset) -> dict[str, str]:

@@ -15,6 +15,7 @@ from closura.data.store import open_run, write_store
 
 FORMAT = "closura pairs 1"
 WEIGHTS = "mass of levels"
+COORDINATE, STATIC = "coordinate ", "static "  # before the names of what samples share
 
 
 def save_pairs(path: str | Path, pairs: Pairs) -> Path:
@@ -32,8 +33,8 @@ def save_pairs(path: str | Path, pairs: Pairs) -> Path:
     """
     path = Path(path)
     targets = _stored_names(pairs)
-    variables: dict[str, xr.Variable] = {}
     sizes: dict[str, int] = {}
+    variables = _apart(pairs)
     for side, arrays in (("input", pairs.inputs), ("target", pairs.targets)):
         for name, values in arrays.items():
             stored = targets[name] if side == "target" else name
@@ -54,6 +55,9 @@ def save_pairs(path: str | Path, pairs: Pairs) -> Path:
         "levels": json.dumps([[k, list(v), units] for k, (v, units) in pairs.levels.items()]),
         "inputs": list(pairs.inputs),
         "targets": [[name, stored] for name, stored in targets.items()],
+        "coordinates": list(pairs.coordinates),
+        "static": list(pairs.static),
+        "given": [[name, list(parts)] for name, parts in pairs.given.items()],
     }
     variables["time"] = xr.Variable("time", np.asarray(pairs.time))
     write_store(path, xr.Dataset(variables, attrs=attributes))
@@ -92,6 +96,12 @@ def load_pairs(path: str | Path) -> Pairs:
             key: (np.asarray(values, float), units)
             for key, values, units in json.loads(file.attrs["levels"])
         },
+        coordinates={n: file[COORDINATE + n].values for n in file.attrs.get("coordinates", ())},
+        static={n: file[STATIC + n].values for n in file.attrs.get("static", ())},
+        given={
+            name: {part: file[_given(name, part)].values for part in parts}
+            for name, parts in file.attrs.get("given", ())
+        },
     )
 
 
@@ -101,6 +111,25 @@ def holds_pairs(path: Path) -> bool:
         return False
     attributes = json.loads((path / "zarr.json").read_text()).get("attributes", {})
     return str(attributes.get("format", "")).startswith("closura pairs")
+
+
+def _apart(pairs: Pairs) -> dict[str, xr.Variable]:
+    """Return what all samples or all series share, under dimensions of its own."""
+    found = {}
+    for kind, arrays in ((COORDINATE, pairs.coordinates), (STATIC, pairs.static)):
+        for name, values in arrays.items():
+            own = tuple(f"{kind}{name} {axis}" for axis in range(np.ndim(values)))
+            found[kind + name] = xr.Variable(own, np.asarray(values))
+    for name, parts in pairs.given.items():
+        for part, values in parts.items():
+            key = _given(name, part)
+            own = tuple(f"{key} {axis}" for axis in range(1, np.ndim(values)))
+            found[key] = xr.Variable(("time", *own), np.asarray(values))
+    return found
+
+
+def _given(name: str, part: str) -> str:
+    return f"given {name} {part}"
 
 
 def _stored_names(pairs: Pairs) -> dict[str, str]:

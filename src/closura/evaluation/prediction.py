@@ -4,7 +4,6 @@ from typing import Any
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
@@ -30,8 +29,7 @@ def predict(closure: AbstractClosure | None, pairs: Pairs) -> dict[str, np.ndarr
     for series in range(pairs.series):
         pieces: dict[str, list[np.ndarray]] = {name: [] for name in pairs.targets}
         for start in range(0, len(pairs.time), INSTANTS):
-            piece = _instants(pairs, series, start)
-            answers = _answer(parts, piece)
+            answers = _answer(parts, *pairs.instants(series, slice(start, start + INSTANTS)))
             for name in pairs.targets:
                 if name not in answers:
                     raise ValueError(
@@ -51,7 +49,7 @@ def extrapolated_share(closure: AbstractClosure | None, pairs: Pairs) -> float:
         if not hasattr(term, "extrapolates") or getattr(term, "lower", 0) is None:
             continue
         counts = [
-            np.asarray(_outside(term, _instants(pairs, series, start)))
+            np.asarray(_outside(term, *pairs.instants(series, slice(start, start + INSTANTS))))
             for series in range(pairs.series)
             for start in range(0, len(pairs.time), INSTANTS)
         ]
@@ -59,23 +57,18 @@ def extrapolated_share(closure: AbstractClosure | None, pairs: Pairs) -> float:
     return max(shares, default=np.nan)
 
 
-def _instants(pairs: Pairs, series: int, start: int) -> dict[str, Array]:
-    times = slice(start, start + INSTANTS)
-    return {name: jnp.asarray(a[series, times]) for name, a in pairs.inputs.items()}
-
-
 @eqx.filter_jit
-def _answer(parts: tuple[AbstractClosure, ...], inputs: dict[str, Array]) -> dict[str, Array]:
-    def instant(fields: dict[str, Array]) -> dict[str, Array]:
+def _answer(parts: tuple[AbstractClosure, ...], fields: Any, given: Any) -> dict[str, Array]:
+    def instant(fields: dict[str, Array], inputs: Any) -> dict[str, Array]:
         total: dict[str, Array] = {}
         for part in parts:
-            for name, rate in part(fields, None, part.init(fields), None)[0].items():
+            for name, rate in part(fields, inputs, part.init(fields), None)[0].items():
                 total[name] = total[name] + rate if name in total else rate
         return total
 
-    return jax.vmap(instant)(inputs)
+    return jax.vmap(instant)(fields, given)
 
 
 @eqx.filter_jit
-def _outside(term: Any, inputs: dict[str, Array]) -> Array:
-    return jax.vmap(term.extrapolates)(inputs)
+def _outside(term: Any, fields: Any, given: Any) -> Array:
+    return jax.vmap(term.extrapolates)(fields, given)

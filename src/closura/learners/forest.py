@@ -12,7 +12,7 @@ from jaxtyping import Array
 from closura.closures.features import AbstractFeatures, Stencil
 from closura.closures.learned import LearnedClosure, Scaling
 from closura.core.learner import AbstractLearner, Pairs
-from closura.learners.tables import Table, bind, measure_scaling, standardised_tables, tables
+from closura.learners.tables import Table, measure_scaling, standardised_tables, tables
 from closura.nets.forest import Tree, TreeTable, pack_trees
 
 MISSING = "Forest needs scikit-learn: pip install 'closura[trees]'"
@@ -69,7 +69,7 @@ class Forest(AbstractLearner):
             ImportError: scikit-learn is not installed.
         """
         regressor = _regressor()
-        features = bind(self.features, pairs)
+        features = self.features.bind(pairs)
         scaling = measure_scaling(features, pairs)
         chosen, grown = (
             int(jax.random.randint(k, (), 0, 2**31 - 1)) for k in jax.random.split(key)

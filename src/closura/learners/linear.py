@@ -18,7 +18,7 @@ from closura.closures.physical import (
     monomials,
 )
 from closura.core.learner import AbstractLearner, Pairs
-from closura.learners.tables import bind, measure_scaling, standardised_tables
+from closura.learners.tables import measure_scaling, standardised_tables
 from closura.nets.affine import Affine
 
 
@@ -39,7 +39,7 @@ class Linear(AbstractLearner):
 
     def fit(self, pairs: Pairs, *, key: Array | None = None) -> LearnedClosure:
         """Return the least-squares closure; the key is not needed."""
-        features = bind(self.features, pairs)
+        features = self.features.bind(pairs)
         scaling = measure_scaling(features, pairs)
         blocks = (
             (np.column_stack([np.ones(len(table.inputs)), table.inputs]), table.outputs)
@@ -83,7 +83,7 @@ class Polynomial(AbstractLearner):
         Raises:
             ValueError: The pairs have more than one output.
         """
-        features = bind(self.features, pairs)
+        features = self.features.bind(pairs)
         scaling = measure_scaling(features, pairs)
         if len(scaling.output_mean) != 1:
             raise ValueError(

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 from closura.closures.features import AbstractFeatures, Stencil
 from closura.closures.learned import LearnedClosure
 from closura.core.learner import AbstractLearner, Pairs
-from closura.learners.tables import Table, bind, measure_scaling, standardise
+from closura.learners.tables import Table, measure_scaling, standardise
 from closura.learners.training import Descent, check_hold_out, minimise
 from closura.nets.mlp import ACTIVATIONS, MLP, check_choice, initialise
 
@@ -76,7 +76,7 @@ class Network(AbstractLearner):
         """Return the trained network as a closure."""
         initial, order = jax.random.split(key)
         training, held = pairs.split(self.held_out, blocks=self.blocks, gap=self.gap)
-        features = bind(self.features, pairs)
+        features = self.features.bind(pairs)
         scaling = measure_scaling(features, training)
         networks = self._initialise(len(scaling.mean), len(scaling.output_mean), initial)
         parameters, rest = eqx.partition(networks, eqx.is_inexact_array)

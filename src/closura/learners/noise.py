@@ -13,7 +13,7 @@ from closura.closures.stochastic import AR1Noise
 from closura.core.closure import AbstractClosure, Sum
 from closura.core.learner import AbstractLearner, Pairs
 from closura.core.passport import Passport
-from closura.learners.tables import INSTANTS, instants
+from closura.learners.tables import INSTANTS
 from closura.learners.windows import Sampling, measure_sampling
 
 
@@ -98,18 +98,18 @@ def residual(pairs: Pairs, closure: AbstractClosure) -> Pairs:
     for series in range(pairs.series):
         for start in range(0, len(pairs.time), INSTANTS):
             times = slice(start, start + INSTANTS)
-            predicted = _predict(closure, instants(pairs.inputs, series, times))
+            predicted = _predict(closure, *pairs.instants(series, times))
             for name in left.keys() & predicted.keys():
                 left[name][series, times] -= np.asarray(predicted[name])
     return replace(pairs, targets=left)
 
 
 @eqx.filter_jit
-def _predict(closure: AbstractClosure, inputs: dict) -> dict[str, Array]:
-    def one(fields: dict) -> dict[str, Array]:
-        return closure(fields, None, closure.init(fields, None), None)[0]
+def _predict(closure: AbstractClosure, fields: dict, given: Any) -> dict[str, Array]:
+    def one(fields: dict, inputs: Any) -> dict[str, Array]:
+        return closure(fields, inputs, closure.init(fields, None), None)[0]
 
-    return jax.vmap(one)({name: jnp.asarray(a) for name, a in inputs.items()})
+    return jax.vmap(one)(fields, given)
 
 
 def _step_by_step(learner: str, pairs: Pairs) -> tuple[Pairs, Sampling]:

@@ -1,6 +1,6 @@
 """Recorded pairs as the tables that predictors are fitted on, a bounded piece at a time."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -23,16 +23,6 @@ class Table(NamedTuple):
     outputs: np.ndarray
 
 
-def bind(features: AbstractFeatures, pairs: Pairs) -> AbstractFeatures:
-    """Return the features with the names and shapes of the pairs filled in."""
-    return features.bind(pairs.inputs, pairs.targets)
-
-
-def instants(arrays: Mapping[str, Any], series: int, times: slice) -> dict[str, np.ndarray]:
-    """Return a stretch of one series of each array, in memory: (time, *field)."""
-    return {name: np.asarray(a[series, times]) for name, a in arrays.items()}
-
-
 def tables(features: AbstractFeatures, pairs: Pairs) -> Iterator[Table]:
     """Yield the pairs as tables, in the order (series, time, sample), piece by piece.
 
@@ -43,18 +33,18 @@ def tables(features: AbstractFeatures, pairs: Pairs) -> Iterator[Table]:
     for series in range(pairs.series):
         for start in range(0, len(pairs.time), INSTANTS):
             times = slice(start, start + INSTANTS)
-            inputs = instants(pairs.inputs, series, times)
-            targets = instants(pairs.targets, series, times)
-            table, wanted = _tabulate(features, inputs, targets)
+            fields, given = pairs.instants(series, times)
+            read = {name: fields[name] for name, _ in features.read}
+            targets = {name: np.asarray(a[series, times]) for name, a in pairs.targets.items()}
+            table, wanted = _tabulate(features, read, given, targets)
             yield Table(np.asarray(table), np.asarray(wanted))
 
 
 @eqx.filter_jit
-def _tabulate(features: AbstractFeatures, inputs: Any, targets: Any):
-    read = {name: jnp.asarray(inputs[name]) for name, _ in features.read}
-    rows = jax.vmap(features.inputs)(read)
+def _tabulate(features: AbstractFeatures, read: Any, given: Any, targets: Any):
+    rows = jax.vmap(features.inputs)(read, given)
     wanted = jax.vmap(features.collect)(targets)
-    return rows.reshape(-1, rows.shape[-1]), wanted.reshape(-1, wanted.shape[-1])
+    return rows.reshape(-1, *rows.shape[2:]), wanted.reshape(-1, *wanted.shape[2:])
 
 
 def measure_scaling(features: AbstractFeatures, pairs: Pairs) -> Scaling:
