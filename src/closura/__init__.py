@@ -18,6 +18,7 @@ _HOME = {
         "calibrate",
     ),
     "core.couple": ("ClosuraWarning", "couple"),
+    "core.durations": ("days", "duration", "hours", "minutes", "seconds", "weeks"),
     "core.learner": ("AbstractLearner", "Pairs"),
     "core.passport": ("Passport",),
     "core.posterior": ("AbstractPosterior", "Ensemble", "Gaussian", "Sampler"),

@@ -1,31 +1,24 @@
 """A model with closures added is again a model."""
 
+import itertools
 import warnings
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-import equinox as eqx
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
 from closura.core.closure import AbstractClosure, fold, terms
 from closura.core.model import AbstractModel, AbstractODE, AbstractWrapper, Snapshot
+from closura.core.term import Recorded, Term, advance_term, start_term
 from closura.core.variable import Variable
 
 START = 2**31 - 1  # folded into the key of a run for what happens before step 0
+BESIDE = 2**30  # first number of terms that ride along, out of the way of those that act
 
 
 class ClosuraWarning(UserWarning):
     """Something that a scientist should know before trusting a result."""
-
-
-class Term(eqx.Module):
-    """A closure with the place and the cadence at which it acts."""
-
-    closure: AbstractClosure
-    at: str = eqx.field(static=True)
-    every: int = eqx.field(static=True)
 
 
 class CoupledMemory(NamedTuple):
@@ -33,13 +26,6 @@ class CoupledMemory(NamedTuple):
 
     model: Any
     terms: tuple[Any, ...]
-
-
-class Held(NamedTuple):
-    """Memory of a term that acts every n-th step: its own, and the tendency held between."""
-
-    memory: Any
-    tendency: dict[str, Array]
 
 
 class Coupled(AbstractWrapper):
@@ -74,8 +60,17 @@ class Coupled(AbstractWrapper):
         lines = [f"{self.model!r}"]
         for term in self.terms:
             cadence = "" if term.every == 1 else f", every {term.every} steps"
-            lines.append(f"  + {term.closure!r} at {term.at!r}{cadence}")
+            recorded = ", recorded" if term.record else ""
+            sign = "+" if term.apply else "beside"
+            lines.append(f"  {sign} {term.closure!r} at {term.at!r}{cadence}{recorded}")
         return "\n".join(lines)
+
+    def recorded(self, snapshot: Snapshot) -> tuple[Recorded, ...]:
+        """Return what each recorded term saw and gave when it last acted, in order."""
+        pairs = zip(self.terms, snapshot.memory.terms, strict=True)
+        return tuple(
+            memory if term.every == 1 else memory.memory for term, memory in pairs if term.record
+        )
 
     def initial_state(self, key: Array) -> Any:
         return self.model.initial_state(key)
@@ -90,8 +85,8 @@ class Coupled(AbstractWrapper):
         fields = self.fields(state)
         own = fold(key, START)
         memories = tuple(
-            _start_term(term, fields, inputs, fold(own, index))
-            for index, term in enumerate(self.terms)
+            start_term(term, fields, inputs, fold(own, number))
+            for number, term in zip(self._numbers(), self.terms, strict=True)
         )
         if not self._forces_tendency():
             begun = self.model.start(state, key, inputs)
@@ -115,7 +110,15 @@ class Coupled(AbstractWrapper):
         return Snapshot(state, snapshot.step + 1, CoupledMemory(memory, memories))
 
     def _forces_tendency(self) -> bool:
-        return any(term.at == "tendency" for term in self.terms)
+        return any(term.at == "tendency" and term.apply for term in self.terms)
+
+    def _numbers(self) -> list[int]:
+        """Return what each term folds into the key: one beside the run leaves the others'."""
+        applied = list(itertools.accumulate((term.apply for term in self.terms), initial=0))
+        return [
+            applied[index] if term.apply else BESIDE + index
+            for index, term in enumerate(self.terms)
+        ]
 
     def _forced(self, inputs: Any, memories: tuple[Any, ...], key: Array | None):
         """Return x -> model tendency plus every term that acts inside the tendency."""
@@ -123,11 +126,12 @@ class Coupled(AbstractWrapper):
         def forced(state: Any) -> Any:
             total = self.model.tendency(state, inputs)  # type: ignore[attr-defined]
             fields = self.fields(state)
-            for index, (term, memory) in enumerate(zip(self.terms, memories, strict=True)):
-                if term.at != "tendency":
+            for number, term, memory in zip(self._numbers(), self.terms, memories, strict=True):
+                if term.at != "tendency" or not term.apply:
                     continue
                 if term.every == 1:
-                    added, _ = term.closure(fields, inputs, memory, fold(key, index))
+                    own = memory.memory if term.record else memory
+                    added, _ = term.closure(fields, inputs, own, fold(key, number))
                 else:
                     added = memory.tendency
                 total = self.model.add(total, added)
@@ -139,10 +143,12 @@ class Coupled(AbstractWrapper):
         """Return each in-tendency term's memory one step later, from the step's first stage."""
         fields = self.fields(snapshot.state)
         advanced = []
-        for index, (term, memory) in enumerate(zip(self.terms, snapshot.memory.terms, strict=True)):
+        for number, term, memory in zip(
+            self._numbers(), self.terms, snapshot.memory.terms, strict=True
+        ):
             if term.at == "tendency":
-                memory = _advance_term(
-                    term, snapshot.step, fields, inputs, memory, fold(key, index)
+                memory = advance_term(
+                    term, snapshot.step, fields, inputs, memory, fold(key, number)
                 )[1]
             advanced.append(memory)
         return tuple(advanced)
@@ -157,40 +163,20 @@ class Coupled(AbstractWrapper):
     def _after_step(self, snapshot, state, memories, inputs, key):
         """Apply the terms that act after the step (process split), one after the other."""
         after = list(memories)
-        for index, term in enumerate(self.terms):
+        for index, (number, term) in enumerate(zip(self._numbers(), self.terms, strict=True)):
             if term.at == "step":
-                tendency, after[index] = _advance_term(
+                tendency, after[index] = advance_term(
                     term,
                     snapshot.step,
                     self.fields(state),
                     inputs,
                     memories[index],
-                    fold(key, index),
+                    fold(key, number),
                 )
-                increments = {name: self.dt * rate for name, rate in tendency.items()}
-                state = self.model.add(state, increments)
+                if term.apply:
+                    increments = {name: self.dt * rate for name, rate in tendency.items()}
+                    state = self.model.add(state, increments)
         return state, tuple(after)
-
-
-def _start_term(term: Term, fields: Any, inputs: Any, key: Array | None) -> Any:
-    memory = term.closure.init(fields, key)
-    if term.every == 1:
-        return memory
-    shapes = eqx.filter_eval_shape(term.closure, fields, inputs, memory, key)[0]
-    return Held(memory, jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes))
-
-
-def _advance_term(term, step, fields, inputs, memory, key):
-    """Return a term's tendency now and its memory one step later, holding where it must."""
-    if term.every == 1:
-        return term.closure(fields, inputs, memory, key)
-
-    def fresh(held: Held) -> Held:
-        tendency, after = term.closure(fields, inputs, held.memory, key)
-        return Held(after, tendency)
-
-    held = jax.lax.cond(step % term.every == 0, fresh, lambda held: held, memory)
-    return held.tendency, held
 
 
 def couple(
@@ -199,6 +185,8 @@ def couple(
     *,
     at: str | None = None,
     every: int = 1,
+    record: bool = False,
+    apply: bool = True,
 ) -> Coupled:
     """Return the model with the closure's tendency added: again a model.
 
@@ -209,6 +197,10 @@ def couple(
             `AbstractODE`; its default). ``"step"``: after the step, on the stepped fields
             (process split, as in a GCM; the default of other models).
         every: Act every n-th step and hold the tendency between.
+        record: Remember what the closure saw, all fields before it acted, and the tendency that
+            it gave: `simulate(..., recorded=True)` writes both, `diagnose` makes pairs of them.
+        apply: Whether the tendency is added. If not, the closure rides along: it is computed, and
+            recorded, and the run is the same bit for bit.
 
     Raises:
         ValueError: `at` or `every` cannot be.
@@ -216,7 +208,7 @@ def couple(
     Warns:
         ClosuraWarning: The closure's passport and the model disagree.
     """
-    coupled = compose(model, closure, at=at, every=every)
+    coupled = compose(model, closure, at=at, every=every, record=record, apply=apply)
     for term in coupled.terms[-len(terms(closure)) :]:
         passport = term.closure.passport
         for line in passport.disagreements(coupled.model) if passport is not None else ():
@@ -225,7 +217,13 @@ def couple(
 
 
 def compose(
-    model: AbstractModel, closure: AbstractClosure, *, at: str | None = None, every: int = 1
+    model: AbstractModel,
+    closure: AbstractClosure,
+    *,
+    at: str | None = None,
+    every: int = 1,
+    record: bool = False,
+    apply: bool = True,
 ) -> Coupled:
     """Return what `couple` returns, without a word about passports: for work inside a fit."""
     inner, earlier = (model.model, model.terms) if isinstance(model, Coupled) else (model, ())
@@ -239,5 +237,5 @@ def compose(
         )
     if every < 1:
         raise ValueError(f"every is {every}; it counts time steps and must be 1 or more.")
-    added = tuple(Term(term, at, every) for term in terms(closure))
+    added = tuple(Term(term, at, every, record, apply) for term in terms(closure))
     return Coupled(inner, (*earlier, *added))

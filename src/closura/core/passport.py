@@ -10,7 +10,8 @@ class Passport:
     """Where a closure's training data came from and what its output means.
 
     Args:
-        target: What was recorded: ``"coupling"``, ``"difference"``, ``"increments"``, ``"file"``.
+        target: What was recorded: ``"coupling"``, ``"difference"``, ``"increments"``,
+            ``"nudging"``, ``"file"``.
         operator: How the fine state was made coarse, in words.
         source: Model or files that the truth came from.
         dt: Time step the target is defined over [time units of the model]; None if instantaneous.

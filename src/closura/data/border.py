@@ -12,6 +12,7 @@ import xarray as xr
 
 from closura.core.model import AbstractModel
 from closura.core.variable import Variable
+from closura.data.recording import recorded_variables
 from closura.data.units import convert_units, same_unit, tendency_units
 
 TENDENCY = "_tendency"
@@ -30,7 +31,8 @@ def to_dataset(
     Args:
         model: What the fields belong to; says names, units, dimensions and coordinates.
         fields: NamedTuple or dictionary of arrays ``(time, *dims)``, or ``(time, *dims, member)``
-            as `rollout` stacks them. ``"<name>_tendency"`` is a tendency of the variable.
+            as `rollout` stacks them. ``"<name>_tendency"`` is a tendency of the variable,
+            ``"<name>_before"`` and ``"<name>_added"`` what a recorded term saw and gave.
         time: Times [model.time_units], one per instant.
         member: Numbers of the members; counted from 0 if not given. Where the arrays have no axis
             of members, the Dataset has none.
@@ -41,7 +43,7 @@ def to_dataset(
     """
     named = as_dictionary(fields)
     time = np.atleast_1d(np.asarray(time))
-    described = describe_variables(model)
+    described = describe_variables(model) | recorded_variables(model)
     variables: dict[str, tuple] = {}
     sizes: dict[str, int] = {}
     for name, array in named.items():

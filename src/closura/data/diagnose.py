@@ -14,6 +14,7 @@ from closura.core.model import AbstractModel, AbstractODE
 from closura.core.passport import Passport
 from closura.data.border import TENDENCY, check_shapes, describe_variables, geography
 from closura.data.increments import increments_to_pairs
+from closura.data.recording import recorded_to_pairs
 from closura.data.units import tendency_units
 
 Coarsen = Callable[[dict[str, Any]], dict[str, Any]]
@@ -27,7 +28,7 @@ def diagnose(
     run: xr.Dataset,
     *,
     truth: AbstractModel | None = None,
-    coarse: AbstractODE | None = None,
+    coarse: AbstractModel | None = None,
     target: str = "difference",
     coarsen: Coarsen | None = None,
     skip: float = 0.0,
@@ -41,6 +42,7 @@ def diagnose(
     - ``"coupling"``: C(T(x)) - t(C(x)), the instantaneous term; for steppers of higher order.
     - ``"increments"``: what assimilation added per unit time, see `increments_to_pairs`; the run
       is then what `assimilate` returned, and no truth is needed.
+    - ``"nudging"``: what a recorded closure saw and gave, from `simulate(..., recorded=True)`.
 
     Sign: tendency to add, the opposite of the U of Wilks (2005).
 
@@ -49,15 +51,15 @@ def diagnose(
         truth: The model that made it; needed for ``"coupling"`` where the run holds all its
             variables but not their tendencies.
         coarse: The model to be corrected; an `AbstractODE` whose fields are its State. May be
-            left out for increments, which know their model.
-        target: What to record, ``"difference"``, ``"coupling"`` or ``"increments"``.
+            left out for increments and nudging.
+        target: What to record: ``"difference"``, ``"coupling"``, ``"increments"``, ``"nudging"``.
         coarsen: Fields of the truth at one instant (a dictionary of arrays, of all variables in
             the run) to those of `coarse`. It must be linear, for it is applied to tendencies too,
             and written with `jax.numpy`. None takes the variables of the same name as they are.
-        skip: Time to leave out at the start of the increments [time units].
+        skip: Time to leave out at the start of increments or nudging [time units].
 
     Returns:
-        Pairs in time order, a series per member. Units of the targets: of the field per time unit.
+        Pairs in time order, a series per member; targets in units of the field per time unit.
 
     Raises:
         ValueError: The run is not finite, does not hold what the target needs, has fields of
@@ -69,10 +71,11 @@ def diagnose(
     """
     if target == "increments":
         return increments_to_pairs(run, model=coarse, skip=skip)
+    if target == "nudging":
+        return recorded_to_pairs(run, model=coarse, skip=skip)
     if target not in ("difference", "coupling"):
-        raise ValueError(
-            f"target is {target!r}; it must be 'difference', 'coupling' or 'increments'."
-        )
+        wanted = "'difference', 'coupling', 'increments' or 'nudging'"
+        raise ValueError(f"target is {target!r}; it must be {wanted}.")
     if not isinstance(coarse, AbstractODE):
         raise TypeError(
             f"coarse is a {type(coarse).__name__}, which has no tendency to compare with the "
@@ -133,7 +136,8 @@ class _Operator:
     def fields(self) -> Arrays:
         """Return C(x), shapes (member, time, *field)."""
         if self.coarsen is None:
-            return {name: _float(self.run[name].values) for name in self.wanted}
+            values = {name: self.run[name].values for name in self.wanted}
+            return {n: np.asarray(a, np.result_type(a, np.float32)) for n, a in values.items()}
         return self._in_pieces(self._apply, self.states)
 
     def tendencies(self, truth: AbstractModel | None) -> Arrays:
@@ -280,10 +284,6 @@ def _over_samples(function: Coarsen, values: Mapping[str, np.ndarray]) -> Arrays
 
 def _joined(pieces: list[Arrays]) -> Arrays:
     return {name: np.concatenate([p[name] for p in pieces], axis=1) for name in pieces[0]}
-
-
-def _float(values: np.ndarray) -> np.ndarray:
-    return np.asarray(values, dtype=np.result_type(values, np.float32))
 
 
 def _passport(run: xr.Dataset, coarse: AbstractODE, target: str, operator: str) -> Passport:

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -14,9 +15,11 @@ import numpy as np
 
 from closura import __version__
 from closura.core.couple import Coupled
+from closura.core.durations import duration as parse_duration
 from closura.core.model import AbstractModel, AbstractODE
 from closura.data.border import TENDENCY
 from closura.data.description import fingerprint
+from closura.data.recording import RECORD, TERMS, recorded_names, recorded_terms, recorded_values
 
 CHUNK_BYTES = 2**25  # 32 MiB: large enough that Python and Zarr cost nothing beside the model
 CHUNK_STEPS = 200_000  # a chunk is also the span between two restart files and two reports
@@ -31,15 +34,18 @@ class Recorder(eqx.Module):
     Args:
         variables: Names of the fields.
         tendencies: Names of the fields whose tendency is kept.
+        recorded: Names of what recorded terms saw and gave.
     """
 
     variables: tuple[str, ...] = eqx.field(static=True)
     tendencies: tuple[str, ...] = eqx.field(static=True)
+    recorded: tuple[str, ...] = eqx.field(static=True, default=())
 
     @property
     def names(self) -> tuple[str, ...]:
         """Names under which things are kept, in order."""
-        return (*self.variables, *(name + TENDENCY for name in self.tendencies))
+        tendencies = (name + TENDENCY for name in self.tendencies)
+        return (*self.variables, *tendencies, *self.recorded)
 
     def __call__(self, model: AbstractModel, snapshot: Any, inputs: Any) -> dict[str, Any]:
         fields = model.fields(snapshot.state)
@@ -47,6 +53,8 @@ class Recorder(eqx.Module):
         if self.tendencies:
             rates = model.tendency(snapshot.state, inputs)  # type: ignore[attr-defined]
             kept |= {name + TENDENCY: getattr(rates, name) for name in self.tendencies}
+        if self.recorded:
+            kept |= recorded_values(model, snapshot)
         return kept
 
 
@@ -124,9 +132,9 @@ def make_plan(
     model: AbstractModel,
     recorder: Recorder,
     *,
-    duration: float,
-    spinup: float,
-    every: float | None,
+    duration: float | str,
+    spinup: float | str,
+    every: float | str | None,
     members: int,
     key: Any,
     state: Any,
@@ -139,8 +147,8 @@ def make_plan(
     Raises:
         ValueError: A length is no multiple of dt, or a number is out of range.
     """
-    interval = 1 if every is None else _steps("every", every, model.dt)
-    total, before = _steps("duration", duration, model.dt), _steps("spinup", spinup, model.dt)
+    interval = 1 if every is None else _steps("every", every, model)
+    total, before = _steps("duration", duration, model), _steps("spinup", spinup, model)
     for name, value, least in (
         ("every", interval, 1), ("duration", total, 1), ("members", members, 1),
         ("chunk", 1 if chunk is None else chunk, 1), ("spinup", before, 0),
@@ -150,7 +158,8 @@ def make_plan(
             raise ValueError(f"{name} is {value}; it must be {wanted}.")
     if total % interval:
         raise ValueError(
-            f"duration is {duration:g}, which is no multiple of every = {interval * model.dt:g}; "
+            f"duration is {total * model.dt:g}, which is no multiple of every = "
+            f"{interval * model.dt:g}; "
             f"take {interval * (total // interval + 1) * model.dt:g}."
         )
     if inputs is not None:
@@ -167,18 +176,26 @@ def make_plan(
         "key": words if words is not None else "none",
         "precision": "double" if double else "single", "closura": __version__,
     }  # fmt: skip
+    if recorder.recorded:
+        attrs[TERMS] = [type(term.closure).__name__ for term in recorded_terms(model)]
     sizes = _group_sizes(members, sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(template)))
     length = chunk if chunk is not None else _chunk(saves, interval, members, template, recorder)
     return Plan(model.dt, before, interval, saves, members, min(length, saves), sizes, attrs)
 
 
 def make_recorder(
-    model: AbstractModel, variables: Sequence[str] | None, tendencies: Sequence[str]
+    model: AbstractModel,
+    variables: Sequence[str] | None,
+    tendencies: Sequence[str],
+    *,
+    recorded: bool = False,
+    inputs: Any = None,
 ) -> Recorder:
     """Check the names that are to be kept.
 
     Raises:
-        ValueError: A name is not a variable of the model.
+        ValueError: A name is not a variable of the model, or records are asked of a model that
+            has none.
         TypeError: Tendencies are asked of a model that has none.
     """
     names = tuple(variable.name for variable in model.variables)
@@ -198,7 +215,8 @@ def make_recorder(
             f"{type(model).__name__} has no tendency to record; leave `tendencies` empty, or "
             "simulate an AbstractODE before it is coupled to anything."
         )
-    return Recorder(names if variables is None else tuple(variables), tuple(tendencies))
+    records = recorded_names(model, None if inputs is None else inputs.at(0)) if recorded else ()
+    return Recorder(names if variables is None else tuple(variables), tuple(tendencies), records)
 
 
 def model_name(model: AbstractModel) -> str:
@@ -215,8 +233,9 @@ def key_numbers(key: Any) -> list[int]:
     return [int(n) for n in np.ravel(jax.random.key_data(key) if typed else key)]
 
 
-def _steps(name: str, value: float, dt: float) -> int:
+def _steps(name: str, length: float | str, model: AbstractModel) -> int:
     """Return a length of time as a number of steps."""
+    value, dt = parse_duration(length, name=name, time_units=model.time_units), model.dt
     steps = round(value / dt)
     if not math.isclose(steps * dt, value, rel_tol=1e-9, abs_tol=1e-9 * dt):
         raise ValueError(
@@ -242,7 +261,8 @@ def _group_sizes(members: int, numbers: int) -> tuple[int, ...]:
 
 def _chunk(saves: int, every: int, members: int, template: Any, recorder: Recorder) -> int:
     """Return the saved instants in a chunk: all chunks of one length if a good one divides."""
-    names = (*recorder.variables, *recorder.tendencies)
+    records = (re.sub(RECORD, "", name) for name in recorder.recorded)
+    names = (*recorder.variables, *recorder.tendencies, *records)
     sizes = [(getattr(template, n).shape, getattr(template, n).dtype.itemsize) for n in names]
     instant = members * sum(math.prod(shape) * size for shape, size in sizes)
     limit = max(1, min(CHUNK_BYTES // max(1, instant), CHUNK_STEPS // every))

@@ -21,6 +21,7 @@ from closura.core.rollout import member_keys, rollout, start_members
 from closura.data.border import to_dataset
 from closura.data.destination import InFolder, InMemory, finished
 from closura.data.plan import Piece, Plan, Recorder, make_plan, make_recorder
+from closura.data.recording import ADDED
 
 Arrays = dict[str, np.ndarray]
 
@@ -28,15 +29,16 @@ Arrays = dict[str, np.ndarray]
 def simulate(
     model: AbstractModel,
     *,
-    duration: float,
-    spinup: float = 0.0,
-    every: float | None = None,
+    duration: float | str,
+    spinup: float | str = 0.0,
+    every: float | str | None = None,
     members: int = 1,
     key: Array | None = None,
     state: Any = None,
     inputs: Any = None,
     variables: Sequence[str] | None = None,
     tendencies: Sequence[str] = (),
+    recorded: bool = False,
     path: str | Path | None = None,
     chunk: int | None = None,
     threads: int | None = None,
@@ -51,7 +53,8 @@ def simulate(
 
     Args:
         model: Any model, coupled ones too.
-        duration: Length [model time unit], like `spinup` and `every` a multiple of `model.dt`.
+        duration: Length [model time unit], like `spinup` and `every` a multiple of `model.dt`; or
+            text such as ``"300 days"`` where the model's time is in seconds.
         spinup: Length that is run first and not kept [model time unit].
         every: Time between two saved instants [model time unit]; `model.dt` if None.
         members: Number of ensemble members. Member i depends on `key` and i alone.
@@ -61,6 +64,9 @@ def simulate(
         inputs: `Series` that the model or its closures read, from step 0 (begin of spin-up).
         variables: Names of the fields to keep; all if None.
         tendencies: Names of fields whose full tendency is kept as ``"<name>_tendency"``.
+        recorded: Whether to keep what closures coupled with ``record=True`` saw and gave when they
+            last acted, ``"<name>_before"`` and ``"<name>_added"``; where there are several each
+            name ends with the number of the closure, from ``_1``.
         path: Zarr store to write, e.g. ``"truth.zarr"``; in memory if None.
         chunk: Saved instants computed and written at once; chosen by size if None.
         threads: Groups of members that run side by side; one per core if None.
@@ -71,7 +77,7 @@ def simulate(
         TypeError: The model has no tendency to record.
         OSError: The store cannot be written; what is done is kept.
     """
-    recorder = make_recorder(model, variables, tendencies)
+    recorder = make_recorder(model, variables, tendencies, recorded=recorded, inputs=inputs)
     key = _checked_key(model, key, state)
     template = eqx.filter_eval_shape(model.initial_state, jax.random.key(0))
     states = None if state is None else _with_members(model, state, template, members)
@@ -171,7 +177,9 @@ class _Ensemble:
         return arrays
 
     def _find_blown_up(self, arrays: Arrays) -> None:
-        for values in arrays.values():
+        for name, values in arrays.items():
+            if ADDED in name:  # of a closure that rides along it says nothing of the run
+                continue
             finite = np.isfinite(values).reshape(len(values), -1).all(axis=1)
             self.blown_up |= {int(number) for number in np.flatnonzero(~finite)}
 

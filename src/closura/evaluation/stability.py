@@ -253,9 +253,9 @@ def has_slope(model: AbstractModel, snapshot: Snapshot) -> bool:
         return True
     fields = jax.vmap(model.fields, in_axes=-1, out_axes=-1)(snapshot.state)
     return all(
-        _closure_has_slope(term.closure, fields, memory)
+        _closure_has_slope(term.closure, fields, memory.memory if term.record else memory)
         for term, memory in zip(model.terms, snapshot.memory.terms, strict=True)
-        if term.every == 1
+        if term.every == 1 and term.apply
     )
 
 
