@@ -1,6 +1,7 @@
 """Several netCDF or Zarr files as one Dataset along the dimension of samples."""
 
 import glob
+import warnings
 from collections.abc import Collection, Sequence
 from difflib import get_close_matches
 from pathlib import Path
@@ -70,11 +71,7 @@ def open_merged(paths: Sequence[Path], wanted: Collection[str], sample: str) -> 
 def _read(path: Path, wanted: Collection[str], sample: str) -> xr.Dataset:
     """Return what one file holds of the wanted variables, with other names kept for guesses."""
     try:
-        file = (
-            xr.open_zarr(path, chunks=None, consolidated=False, decode_timedelta=False)
-            if path.is_dir()
-            else xr.open_dataset(path, decode_timedelta=False)
-        )
+        file = _opened(path)
     except (OSError, ValueError) as error:
         line = " ".join(str(error).split())[:200]
         raise ValueError(
@@ -93,6 +90,15 @@ def _read(path: Path, wanted: Collection[str], sample: str) -> xr.Dataset:
     chosen = file[held].reset_coords([n for n in held if n in file.coords and n not in file.dims])
     chosen = chosen.drop_vars([n for n in chosen.coords if n not in chosen.dims])
     return chosen.assign_attrs({ALL_NAMES: sorted(map(str, file.data_vars))})
+
+
+def _opened(path: Path) -> xr.Dataset:
+    with warnings.catch_warnings():
+        # A file may declare `_FillValue` and another `missing_value`: both are read as missing.
+        warnings.filterwarnings("ignore", "variable .* has multiple fill values")
+        if path.is_dir():
+            return xr.open_zarr(path, chunks=None, consolidated=False, decode_timedelta=False)
+        return xr.open_dataset(path, decode_timedelta=False)
 
 
 def _joined(pieces: list[xr.Dataset], sample: str) -> xr.Dataset:

@@ -12,7 +12,7 @@ import xarray as xr
 from closura.core.durations import duration
 from closura.data.files import find_files
 from closura.data.layouts import COLUMNS, AbstractLayout
-from closura.data.lmdz_grid_files import Grid, read_grid, without_fill
+from closura.data.lmdz_grid_files import Grid, read_grid, read_values
 from closura.data.lmdz_rates import RATES, increments_a_day
 from closura.data.lmdz_states import read_states
 from closura.grids.lmdz_grid import physical_wind, u_to_centres, v_to_centres
@@ -103,8 +103,8 @@ class Lmdz(AbstractLayout):
         given = _listed(self.start) if self.start is not None else []
         if count > 1 and len(given) != count:
             raise ValueError(
-                f"there are {count} files and start names {len(given)} dates; guide_ins.nc holds no "
-                "times, so give one date a file, in the same order."
+                f"there are {count} files and start names {len(given)} dates; guide_ins.nc holds "
+                "no times, so give one date a file, in the same order."
             )
         return list(given) if given else [None]
 
@@ -127,7 +127,7 @@ class Lmdz(AbstractLayout):
 
 def _winds(component: str):
     def read(file: xr.Dataset, grid: Grid, rates: dict[str, float]) -> xr.Variable:
-        values = without_fill(file[component])
+        values = read_values(file[component])
         centred = u_to_centres(values) if component == "u" else v_to_centres(values)
         name = "eastward" if component == "u" else "northward"
         about = WIND | {"long_name": f"{name} wind before nudging"}
@@ -139,7 +139,7 @@ def _winds(component: str):
 def _tendencies(component: str):
     def read(file: xr.Dataset, grid: Grid, rates: dict[str, float]) -> xr.Variable:
         length = grid.cu if component == "u" else grid.cv
-        wind = physical_wind(without_fill(file[f"{component}cov"]), length)
+        wind = physical_wind(read_values(file[f"{component}cov"]), length)
         centred = u_to_centres(wind) if component == "u" else v_to_centres(wind)
         name = "eastward" if component == "u" else "northward"
         about = PER_TIME | {"long_name": f"nudging of the {name} wind, to add"}
@@ -150,7 +150,7 @@ def _tendencies(component: str):
 
 def _pressure(file: xr.Dataset, grid: Grid, rates: dict[str, float]) -> xr.Variable:
     about = {"units": "Pa", "long_name": "pressure at the middle of levels"}
-    values = without_fill(file["SP"])[..., 1:-1, :-1]
+    values = read_values(file["SP"])[..., 1:-1, :-1]
     return xr.Variable(DIMS, grid.arrange(values), about)
 
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 
-FILL = 1e15  # no field of an atmosphere is as large; fill values, declared or not, are
+from closura.data.plausible import without_fill
+
 LOWEST = 2000.0  # [Pa] the lowest level of an atmosphere in Pa is above it, in hPa below
 U_DIMS, V_DIMS = ("TIME", "LEVEL", "LATU", "LONU"), ("TIME", "LEVEL", "LATV", "LONV")
 SCALAR_DIMS = ("TIME", "LEVEL", "LATU", "LONV")
@@ -63,18 +64,16 @@ def read_grid(file: xr.Dataset, name: str) -> Grid:
             "end, 360 degrees on. Give the file as LMDZ wrote it."
         )
     _check_levels(file, axes["LEVEL"], name)
-    lengths = [without_fill(file[length]) for length in ("cu", "cv")]
+    lengths = [read_values(file[length]) for length in ("cu", "cv")]
     return Grid(axes["LATU"][1:-1], axes["LONV"][:-1], axes["LEVEL"], *lengths)
 
 
-def without_fill(variable: xr.DataArray) -> np.ndarray:
-    """Return a variable as float64, with NaN for fill values that the file does not declare.
+def read_values(variable: xr.DataArray) -> np.ndarray:
+    """Return a variable as float64, NaN where it holds a fill value, declared or not.
 
     Records that LMDZ has not filled hold 9.97e36, netCDF's own fill value; scripts put 1e20 there.
     """
-    values = variable.values.astype(np.float64)
-    values[~(np.abs(values) < FILL)] = np.nan
-    return values
+    return without_fill(variable.values.astype(np.float64))
 
 
 def _check_dims(file: xr.Dataset, name: str) -> None:
@@ -123,8 +122,8 @@ def _check_levels(file: xr.Dataset, level: np.ndarray, name: str) -> None:
     steps = np.diff(level)
     if not (np.all(steps > 0) or np.all(steps < 0)):
         raise ValueError(
-            f"{name}: LEVEL neither falls nor rises throughout; it holds the pressure of each level "
-            "(presnivs), from the surface up."
+            f"{name}: LEVEL neither falls nor rises throughout; it holds the pressure of each "
+            "level (presnivs), from the surface up."
         )
     if level.max() < LOWEST:
         raise ValueError(
@@ -132,12 +131,13 @@ def _check_levels(file: xr.Dataset, level: np.ndarray, name: str) -> None:
             "it by 100."
         )
     if "SP" in file:
-        pressure = without_fill(file["SP"].isel(TIME=slice(0, 1)))
+        pressure = read_values(file["SP"].isel(TIME=slice(0, 1)))
         column = np.nanmean(pressure, axis=(0, 2, 3))
         if np.any(np.diff(column) * steps <= 0):
             raise ValueError(
-                f"{name}: LEVEL runs from {level[0]:g} to {level[-1]:g} Pa and the pressure SP from "
-                f"{column[0]:g} to {column[-1]:g} Pa; levels of one of them are flipped or missing."
+                f"{name}: LEVEL runs from {level[0]:g} to {level[-1]:g} Pa and the pressure SP "
+                f"from {column[0]:g} to {column[-1]:g} Pa; levels of one of them are flipped or "
+                "missing."
             )
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import xarray as xr
 
-from closura.data.lmdz_grid_files import Grid, without_fill
+from closura.data.lmdz_grid_files import Grid, read_values
 from closura.grids.lmdz_guide import DAY
 
 RATES = ("measured", "per day", "per call")
@@ -55,10 +55,10 @@ def measured_ratio(file: xr.Dataset, grid: Grid, component: str, name: str) -> f
     if absent:
         raise ValueError(_unclear(name, component, f"has no {absent[0]!r}"))
     few = file.isel(TIME=slice(0, RECORDS))
-    departure = without_fill(few[analysis]) - without_fill(few[component])
+    departure = read_values(few[analysis]) - read_values(few[component])
     length = grid.cu if component == "u" else grid.cv
-    one_call = without_fill(file[alpha]) * length * departure
-    saved = without_fill(few[f"{component}cov"])
+    one_call = read_values(file[alpha]) * length * departure
+    saved = read_values(few[f"{component}cov"])
     # Levels low in the boundary layer may be tapered (guide_BL=n): the largest ratio counts.
     by_level = [_ratio(saved[:, k], one_call[:, k]) for k in range(saved.shape[1])]
     clear = [middle for middle, spread in by_level if spread < CLEAR * abs(middle)]

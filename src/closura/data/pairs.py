@@ -11,8 +11,11 @@ from closura.core.learner import Pairs
 from closura.core.passport import Passport
 from closura.core.variable import Variable
 from closura.data.border import TENDENCY
+from closura.data.dates import calendar_of, gaps_in
 from closura.data.files import Files, elapsed, find_files, open_merged
+from closura.data.layouts import AbstractLayout
 from closura.data.levels import STANDARD_GRAVITY, pressure_thickness, select_levels
+from closura.data.plausible import check_plausible, without_fill
 from closura.data.reading import Reading, Specification, make_readings
 from closura.data.stored_pairs import holds_pairs, load_pairs, save_pairs
 from closura.data.units import convert_units
@@ -34,6 +37,7 @@ def read_pairs(
     weights: Mapping[str, Any] | None = None,
     skip: int = 0,
     on_missing: str = "error",
+    layout: AbstractLayout | None = None,
 ) -> Pairs:
     """Return pairs from netCDF or Zarr files, in the layout (series, time, *levels).
 
@@ -53,6 +57,8 @@ def read_pairs(
             `pressure_thickness`; ``levels`` as for a variable.
         skip: Number of samples to leave out at the start, e.g. of a spin-up.
         on_missing: ``"error"``, or ``"drop"`` to leave out samples with missing values.
+        layout: What knows a model's own files, e.g. `Lmdz`; inputs, targets and dimensions that
+            are not given are then its own.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -62,23 +68,28 @@ def read_pairs(
     paths = find_files(files)
     if inputs is None and targets is None and len(paths) == 1 and holds_pairs(paths[0]):
         return load_pairs(paths[0])
+    if layout is not None:
+        inputs, targets = inputs or layout.inputs, targets or layout.targets
+        sample, level = layout.sample, layout.level if level is None else level
     readings = {
         "inputs": make_readings("inputs", inputs), "targets": make_readings("targets", targets)
     }  # fmt: skip
     if on_missing not in ("error", "drop"):
         raise ValueError(f"on_missing is {on_missing!r}; it must be 'error' or 'drop'.")
     levels = (level,) if isinstance(level, str) else tuple(level or ())
-    layout = _Layout(sample, levels, (series,) if isinstance(series, str) else tuple(series))
+    dims = _Dims(sample, levels, (series,) if isinstance(series, str) else tuple(series))
     wanted = {r.variable for side in readings.values() for r in side.values()}
     wanted |= _names_in(weights)
-    file = open_merged(paths, sorted(wanted), sample)
+    file = (
+        open_merged(paths, sorted(wanted), sample) if layout is None else layout.open(paths, wanted)
+    )
     if not isinstance(skip, int) or not 0 <= skip < file.sizes[sample]:
         raise ValueError(
             f"skip is {skip!r} and the files hold {file.sizes[sample]} samples; leave out fewer."
         )
     file = file.isel({sample: slice(skip, None)})
     time, _ = _times(file, sample)
-    arrays, variables, lying = _read_all(file, readings, layout)
+    arrays, variables, lying = _read_all(file, readings, dims)
     pairs = Pairs(
         inputs=arrays["inputs"],
         targets=arrays["targets"],
@@ -89,14 +100,17 @@ def read_pairs(
             units=tuple((n, variables[_key(n, readings)].units) for n in readings["targets"]),
         ),
         variables=variables,
-        weights=_weights(file, weights, layout),
+        warnings=gaps_in(file[sample].values, sample) if sample in file.coords else (),
+        weights=_weights(file, weights, dims),
         levels=lying,
+        coordinates=dims.places(file),
+        given=calendar_of(file[sample].values) if sample in file.coords else {},
     )
-    return _without_missing(pairs, on_missing, file, layout, readings)
+    return _without_missing(pairs, on_missing, file, dims, readings)
 
 
 @dataclass(frozen=True)
-class _Layout:
+class _Dims:
     sample: str
     levels: tuple[str, ...]
     series: tuple[str, ...]
@@ -131,6 +145,15 @@ class _Layout:
             .transpose("series", ...)
         )
 
+    def places(self, file: xr.Dataset) -> dict[str, np.ndarray]:
+        """Return the coordinates of the dimensions that belong to one sample, by name."""
+        within = set(self.levels)
+        return {
+            str(name): along.values
+            for name, along in file.coords.items()
+            if along.dims and within.issuperset(along.dims) and along.dtype.kind in "fiu"
+        }
+
 
 def _names_in(weights: Mapping[str, Any] | None) -> set[str]:
     return {value for value in (weights or {}).values() if isinstance(value, str)}
@@ -158,15 +181,17 @@ def _key(name: str, readings: Mapping[str, Mapping[str, Reading]]) -> str:
     return name + TENDENCY if name in readings["inputs"] else name
 
 
-def _read_all(file, readings, layout) -> tuple[dict[str, dict], dict[str, Variable], Levels]:
+def _read_all(file, readings, dims) -> tuple[dict[str, dict], dict[str, Variable], Levels]:
     arrays: dict[str, dict[str, np.ndarray]] = {"inputs": {}, "targets": {}}
     variables: dict[str, Variable] = {}
     levels: Levels = {}
     for side, entries in readings.items():
         for name, reading in entries.items():
-            array = layout.arrange(file[reading.variable])
-            array = select_levels(array, reading.levels, layout.levels)
+            array = dims.arrange(file[reading.variable])
+            array = select_levels(array, reading.levels, dims.levels)
             values, units = _in_units(name, array, reading)
+            if reading.found is None:
+                check_plausible(name, reading.variable, values, units, flat=array.ndim == 2)
             arrays[side][name] = values
             key = _key(name, readings) if side == "targets" else name
             about = str(array.attrs.get("long_name", reading.variable))
@@ -178,7 +203,7 @@ def _read_all(file, readings, layout) -> tuple[dict[str, dict], dict[str, Variab
 
 
 def _in_units(name: str, array: xr.DataArray, reading: Reading) -> tuple[np.ndarray, str]:
-    values = array.values.astype(np.float64) * reading.scale
+    values = without_fill(array.values.astype(np.float64)) * reading.scale
     said = array.attrs.get("units")
     found = reading.found if reading.found is not None else said
     if reading.units is None:
@@ -201,34 +226,34 @@ def _in_units(name: str, array: xr.DataArray, reading: Reading) -> tuple[np.ndar
     return np.asarray(converted), reading.units
 
 
-def _weights(file: xr.Dataset, weights: Mapping[str, Any] | None, layout) -> np.ndarray | None:
+def _weights(file: xr.Dataset, weights: Mapping[str, Any] | None, dims) -> np.ndarray | None:
     """Return the mass of each level [kg m-2], (level,) or (series, time, level)."""
     if weights is None:
         return None
-    if len(layout.levels) != 1:
+    if len(dims.levels) != 1:
         raise ValueError(
-            f"weights need one dimension of levels and level is {list(layout.levels)}; name it."
+            f"weights need one dimension of levels and level is {list(dims.levels)}; name it."
         )
     settings = dict(weights)
     levels = settings.pop("levels", None)
     if "variable" in settings:
         mass = file[settings["variable"]].astype("float64")
     else:
-        mass = pressure_thickness(file, level=layout.levels[0], **settings) / STANDARD_GRAVITY
-    mass = select_levels(mass.rename("weights"), levels, layout.levels)
+        mass = pressure_thickness(file, level=dims.levels[0], **settings) / STANDARD_GRAVITY
+    mass = select_levels(mass.rename("weights"), levels, dims.levels)
     bad = int((~np.isfinite(mass.values)).sum())
     if bad:
         raise ValueError(
             f"weights: the mass of the levels is missing (NaN or fill value) in {bad} of "
             f"{mass.size} values; repair the file, or give weights that do not change in time."
         )
-    if layout.sample not in mass.dims:
-        ones = [dim for dim in mass.dims if mass.sizes[dim] == 1 and dim not in layout.levels]
+    if dims.sample not in mass.dims:
+        ones = [dim for dim in mass.dims if mass.sizes[dim] == 1 and dim not in dims.levels]
         return mass.squeeze(ones).values
-    return layout.arrange(mass).values
+    return dims.arrange(mass).values
 
 
-def _without_missing(pairs: Pairs, on_missing: str, file, layout, readings) -> Pairs:
+def _without_missing(pairs: Pairs, on_missing: str, file, dims, readings) -> Pairs:
     """Return the pairs if no value is missing, or without the samples where one is."""
     gone, warnings, first = np.zeros(len(pairs.time), bool), [], ""
     sides = (("inputs", pairs.inputs), ("targets", pairs.targets))
@@ -239,7 +264,7 @@ def _without_missing(pairs: Pairs, on_missing: str, file, layout, readings) -> P
                 continue
             gone |= bad.any(axis=(0, *range(2, bad.ndim)))
             place = np.argwhere(np.moveaxis(bad, 1, 0))[0]
-            labels = [layout.sample, "series", *layout.levels]
+            labels = [dims.sample, "series", *dims.levels]
             where = ", ".join(
                 f"{d} {i}" for d, i in zip(labels, place, strict=False) if d != "series"
             )

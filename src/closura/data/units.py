@@ -37,6 +37,8 @@ _SPELLINGS: dict[Unit, tuple[str, ...]] = {
     Unit("length", 1.0): ("m", "metre", "metres", "meter", "meters"),
     Unit("length", 1000.0): ("km", "kilometre", "kilometer"),
     Unit("length", 0.01): ("cm", "centimetre", "centimeter"),
+    Unit("speed", 1.0): ("m/s", "m s-1", "m s**-1", "m s^-1"),
+    Unit("speed per time", 1.0): ("m/s2", "m/s^2", "m s-2", "m s**-2", "m s^-2"),
     Unit("heating per mass", 1.0): ("W/kg", "W kg-1", "J/kg/s", "J kg-1 s-1"),
     Unit("time", 1.0): ("s", "sec", "second", "seconds"),
     Unit("time", MINUTE): ("min", "minute", "minutes"),

@@ -71,6 +71,9 @@ REGISTRY: dict[str, dict[str, str]] = {
     "simulators": {
         "TimeMeans": "closura.core.time_means:TimeMeans",
     },
+    "layouts": {
+        "lmdz": "closura.data.lmdz:Lmdz",
+    },
 }
 
 # What a class must derive from to stand under a kind.
@@ -84,4 +87,5 @@ CONTRACTS = {
     "priors": "closura.core.prior:AbstractMarginal",
     "calibrators": "closura.core.calibrate:AbstractCalibrator",
     "simulators": "closura.core.calibrate:AbstractSimulator",
+    "layouts": "closura.data.layouts:AbstractLayout",
 }
