@@ -19,6 +19,7 @@ _HOME = {
     ),
     "core.couple": ("ClosuraWarning", "couple"),
     "core.durations": ("days", "duration", "hours", "minutes", "seconds", "weeks"),
+    "core.inputs": ("AbstractInputs", "Calendar", "Inputs", "Steady"),
     "core.learner": ("AbstractLearner", "Pairs"),
     "core.passport": ("Passport",),
     "core.posterior": ("AbstractPosterior", "Ensemble", "Gaussian", "Sampler"),

@@ -110,5 +110,23 @@ def test_pairs_of_several_records_need_to_know_which():
 def test_pairs_of_a_run_that_blew_up_name_member_and_time():
     run = recorded(nudged())
     run["X_before"][1, 2:] = np.nan
-    with pytest.raises(ValueError, match=r"X_before is not finite .* member 1 at time 0.3"):
+    with pytest.raises(ValueError, match=r"X_before is not finite .* member 1 of 2; first at time 0.3"):
         cl.diagnose(run, target="nudging")
+
+
+def test_the_calendar_that_the_closure_saw_goes_with_the_pairs():
+    # Saved after 10, 20, ... steps; with every=3 the last calls are in steps 9, 18, 27, 39, and
+    # closures are told the time of the end of the step: one further.
+    calendar = cl.Calendar("2001-01-01", dt="1 hour")
+    steps = np.array([9, 18, 27, 39]) + 1
+    inputs = cl.Inputs(reference=cl.Series(jnp.asarray(SERIES)), calendar=calendar)
+
+    class Named(Toward):
+        def tendency(self, fields, inputs=None):
+            return super().tendency(fields, inputs["reference"])
+
+    model = cl.couple(cl.Lorenz96(K=7, dt=0.01), Named(), at="step", every=3, record=True)
+    run = cl.simulate(model, inputs=inputs, duration=0.4, every=0.1, key=KEY, recorded=True)
+    pairs = cl.diagnose(run, target="nudging", inputs=inputs)
+    np.testing.assert_allclose(pairs.given["calendar"]["hour"], steps % 24)
+    np.testing.assert_array_equal(pairs.given["calendar"]["day"], 1 + steps // 24)

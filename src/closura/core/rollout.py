@@ -10,6 +10,7 @@ from jax import lax
 from jaxtyping import Array
 
 from closura.core.closure import fold
+from closura.core.inputs import AbstractInputs
 from closura.core.model import AbstractModel, Snapshot
 
 INITIAL = 2**31 - 2  # folded into a member's key to draw its initial state
@@ -40,7 +41,7 @@ def rollout(
         snapshot: Where to start; the last snapshot of another rollout continues it bit for bit.
         steps: Number of time steps, a multiple of `every`.
         every: Number of steps between two states that are kept.
-        inputs: Time series that the model or its closures read (see `Series`), or None.
+        inputs: What the model or its closures read (see `Series` and `Inputs`), or None.
         key: The run's key (one per member, along the first axis, if `members`). A run that is
             continued takes the key that it began with.
         members: The last axis of every array in the snapshot counts ensemble members.
@@ -58,7 +59,10 @@ def rollout(
             "and every at least 1."
         )
     if inputs is not None and not isinstance(snapshot.step, jax.core.Tracer):
-        inputs.check_covers(int(snapshot.step), int(snapshot.step) + steps)
+        first = int(snapshot.step)
+        inputs.check_covers(first, first + steps)
+        if isinstance(inputs, AbstractInputs):
+            inputs = inputs.between(first, first + steps)
     return _rollout(model, snapshot, inputs, key, steps // every, every, members, observe)
 
 

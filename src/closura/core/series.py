@@ -7,8 +7,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Int
 
+from closura.core.inputs import AbstractInputs
 
-class Series(eqx.Module):
+
+class Series(AbstractInputs):
     """Values at regular steps, interpolated linearly in between.
 
     The run stops with an error where the series begins later or ends earlier than the run: an
@@ -41,7 +43,7 @@ class Series(eqx.Module):
 
     def at(self, step: Int[Array, ""] | int) -> Any:
         """Return the values at a time step, as one instant of the pytree."""
-        elapsed = jnp.asarray(step) - self.first
+        elapsed = jnp.clip(jnp.asarray(step), self.first, self.last) - self.first
         index = jnp.clip(elapsed // self.every, 0, (self.last - self.first) // self.every - 1)
         weight = elapsed / self.every - index
 

@@ -13,8 +13,9 @@ from closura.core.learner import Pairs
 from closura.core.model import AbstractModel, AbstractODE
 from closura.core.passport import Passport
 from closura.data.border import TENDENCY, check_shapes, describe_variables, geography
+from closura.data.finite import check_finite
 from closura.data.increments import increments_to_pairs
-from closura.data.recording import recorded_to_pairs
+from closura.data.recorded_pairs import recorded_to_pairs
 from closura.data.units import tendency_units
 
 Coarsen = Callable[[dict[str, Any]], dict[str, Any]]
@@ -32,6 +33,7 @@ def diagnose(
     target: str = "difference",
     coarsen: Coarsen | None = None,
     skip: float = 0.0,
+    inputs: Any = None,
 ) -> Pairs:
     """Return the coarse fields along a run of the truth and the tendency that `coarse` lacks.
 
@@ -57,6 +59,7 @@ def diagnose(
             the run) to those of `coarse`. It must be linear, for it is applied to tendencies too,
             and written with `jax.numpy`. None takes the variables of the same name as they are.
         skip: Time to leave out at the start of increments or nudging [time units].
+        inputs: What a nudged run was given; its calendar goes with the pairs.
 
     Returns:
         Pairs in time order, a series per member; targets in units of the field per time unit.
@@ -72,7 +75,7 @@ def diagnose(
     if target == "increments":
         return increments_to_pairs(run, model=coarse, skip=skip)
     if target == "nudging":
-        return recorded_to_pairs(run, model=coarse, skip=skip)
+        return recorded_to_pairs(run, model=coarse, skip=skip, inputs=inputs)
     if target not in ("difference", "coupling"):
         wanted = "'difference', 'coupling', 'increments' or 'nudging'"
         raise ValueError(f"target is {target!r}; it must be {wanted}.")
@@ -91,7 +94,7 @@ def _missing_tendency(run: xr.Dataset, truth, coarse: AbstractODE, target: str, 
     state = eqx.filter_eval_shape(coarse.initial_state, jax.random.key(0))
     wanted = eqx.filter_eval_shape(coarse.fields, state)
     check_shapes(coarse, {n: a.shape[2:] for n, a in fields.items()}, wanted, remedy=REMEDY)
-    _check_finite(run, fields)
+    check_finite(run, fields)
     if target == "difference":
         stride = _stride(run, coarse.dt)
         lacked = {n: (a[:, stride:] - a[:, :-stride]) / coarse.dt for n, a in fields.items()}
@@ -100,7 +103,7 @@ def _missing_tendency(run: xr.Dataset, truth, coarse: AbstractODE, target: str, 
         lacked = operator.tendencies(truth)
     explained = _coarse_tendencies(coarse, fields)
     targets = {name: lacked[name] - explained[name] for name in fields}
-    _check_finite(run, targets, kind="target of ")
+    check_finite(run, targets, kind="target of ")
     passport = _passport(run, coarse, target, operator.name)
     return Pairs(
         inputs=fields,
@@ -230,24 +233,6 @@ def _stride(run: xr.Dataset, dt: float) -> int:
             "simulate a longer one."
         )
     return stride
-
-
-def _check_finite(run: xr.Dataset, arrays: Mapping[str, np.ndarray], kind: str = "") -> None:
-    for name, values in arrays.items():
-        bad = ~np.isfinite(values)
-        if bad.any():
-            first = np.argwhere(bad.transpose(1, 0, *range(2, bad.ndim)))[0]
-            members = np.flatnonzero(bad.reshape(len(bad), -1).any(axis=1))
-            raise ValueError(
-                f"{kind}{name} is not finite in {bad.sum()} of {bad.size} values, in member "
-                f"{', '.join(map(str, members[:8]))} of {len(bad)}; first at time "
-                f"{run['time'].values[first[0]]:g} (member {first[1]}, point {_place(first[2:])}). "
-                "The run blew up: drop these members (run.isel(member=...)) or shorten its dt."
-            )
-
-
-def _place(index: np.ndarray) -> str:
-    return ", ".join(map(str, index)) or "0"
 
 
 def _coarse_tendencies(coarse: AbstractODE, fields: Arrays) -> Arrays:

@@ -19,7 +19,12 @@ from closura.core.durations import duration as parse_duration
 from closura.core.model import AbstractModel, AbstractODE
 from closura.data.border import TENDENCY
 from closura.data.description import fingerprint
-from closura.data.recording import RECORD, TERMS, recorded_names, recorded_terms, recorded_values
+from closura.data.recording import (
+    RECORD,
+    recorded_attributes,
+    recorded_names,
+    recorded_values,
+)
 
 CHUNK_BYTES = 2**25  # 32 MiB: large enough that Python and Zarr cost nothing beside the model
 CHUNK_STEPS = 200_000  # a chunk is also the span between two restart files and two reports
@@ -170,17 +175,25 @@ def make_plan(
     run = fingerprint(
         model, words, interval, saves, before, members, state, inputs, recorder, double
     )
-    attrs = {
-        "model": model_name(model), "dt": float(model.dt), "every": float(interval * model.dt),
-        "spinup": float(before * model.dt), "duration": float(total * model.dt), "run": run,
-        "key": words if words is not None else "none",
-        "precision": "double" if double else "single", "closura": __version__,
-    }  # fmt: skip
-    if recorder.recorded:
-        attrs[TERMS] = [type(term.closure).__name__ for term in recorded_terms(model)]
+    precision = "double" if double else "single"
+    attrs = {"run": run, "key": "none" if words is None else words, "precision": precision}
+    attrs |= _attributes(model, interval, before, total, recorder)
     sizes = _group_sizes(members, sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(template)))
     length = chunk if chunk is not None else _chunk(saves, interval, members, template, recorder)
     return Plan(model.dt, before, interval, saves, members, min(length, saves), sizes, attrs)
+
+
+def _attributes(
+    model: AbstractModel, interval: int, before: int, total: int, recorder: Recorder
+) -> dict[str, Any]:
+    """Return what a run says of itself, of its model and lengths."""
+    dt = float(model.dt)
+    about = {
+        "model": model_name(model), "dt": dt, "every": float(interval * model.dt),
+        "spinup": float(before * model.dt), "duration": float(total * model.dt),
+        "closura": __version__,
+    }  # fmt: skip
+    return about | recorded_attributes(model) if recorder.recorded else about
 
 
 def make_recorder(

@@ -64,9 +64,8 @@ def simulate(
         inputs: `Series` that the model or its closures read, from step 0 (begin of spin-up).
         variables: Names of the fields to keep; all if None.
         tendencies: Names of fields whose full tendency is kept as ``"<name>_tendency"``.
-        recorded: Whether to keep what closures coupled with ``record=True`` saw and gave when they
-            last acted, ``"<name>_before"`` and ``"<name>_added"``; where there are several each
-            name ends with the number of the closure, from ``_1``.
+        recorded: Keep what closures coupled with ``record=True`` saw and gave when they last acted,
+            ``"<name>_before"``, ``"<name>_added"``; of several each ends with its number, ``_1``...
         path: Zarr store to write, e.g. ``"truth.zarr"``; in memory if None.
         chunk: Saved instants computed and written at once; chosen by size if None.
         threads: Groups of members that run side by side; one per core if None.
