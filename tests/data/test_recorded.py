@@ -110,7 +110,9 @@ def test_pairs_of_several_records_need_to_know_which():
 def test_pairs_of_a_run_that_blew_up_name_member_and_time():
     run = recorded(nudged())
     run["X_before"][1, 2:] = np.nan
-    with pytest.raises(ValueError, match=r"X_before is not finite .* member 1 of 2; first at time 0.3"):
+    with pytest.raises(
+        ValueError, match=r"X_before is not finite .* member 1 of 2; first at time 0.3"
+    ):
         cl.diagnose(run, target="nudging")
 
 

@@ -1,12 +1,10 @@
 """Day of the year and hour of the day of dates, as closures know them from a run's calendar."""
 
-from datetime import datetime
-
 import numpy as np
 
+from closura.core.inputs import CALENDAR
 from closura.data.files import elapsed
 
-CALENDAR = "calendar"  # the input's name, as a run's `Calendar` is given by
 DAY = np.timedelta64(1, "D")
 USUAL = 0.5  # share of the intervals that are the usual one, from which on others are gaps
 
@@ -23,7 +21,7 @@ def calendar_of(values: np.ndarray) -> dict[str, dict[str, np.ndarray]]:
         hour = (values - date) / np.timedelta64(1, "h")
     elif values.dtype == object and all(hasattr(v, "timetuple") for v in values):
         day = np.array([v.timetuple().tm_yday for v in values])
-        hour = np.array([_hour(v) for v in values])
+        hour = np.array([v.hour + v.minute / 60 + v.second / 3600 for v in values])
     else:
         return {}
     return {CALENDAR: {"day": day.astype(np.int32), "hour": np.asarray(hour, float)}}
@@ -47,7 +45,3 @@ def gaps_in(values: np.ndarray, sample: str) -> tuple[str, ...]:
         f"{first + 1} ({values[first + 1]}), {apart}; what needs neighbours in time (memory, "
         "blocks) takes them for neighbours.",
     )
-
-
-def _hour(value: datetime) -> float:
-    return value.hour + value.minute / 60 + value.second / 3600

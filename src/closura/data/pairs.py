@@ -15,7 +15,7 @@ from closura.data.dates import calendar_of, gaps_in
 from closura.data.files import Files, elapsed, find_files, open_merged
 from closura.data.layouts import AbstractLayout
 from closura.data.levels import STANDARD_GRAVITY, pressure_thickness, select_levels
-from closura.data.plausible import check_plausible, without_fill
+from closura.data.plausible import check_no_covariant, check_plausible, without_fill
 from closura.data.reading import Reading, Specification, make_readings
 from closura.data.stored_pairs import holds_pairs, load_pairs, save_pairs
 from closura.data.units import convert_units
@@ -80,9 +80,11 @@ def read_pairs(
     dims = _Dims(sample, levels, (series,) if isinstance(series, str) else tuple(series))
     wanted = {r.variable for side in readings.values() for r in side.values()}
     wanted |= _names_in(weights)
-    file = (
-        open_merged(paths, sorted(wanted), sample) if layout is None else layout.open(paths, wanted)
-    )
+    if layout is None:
+        check_no_covariant(wanted)
+        file = open_merged(paths, sorted(wanted), sample)
+    else:
+        file = layout.open(paths, wanted)
     if not isinstance(skip, int) or not 0 <= skip < file.sizes[sample]:
         raise ValueError(
             f"skip is {skip!r} and the files hold {file.sizes[sample]} samples; leave out fewer."
@@ -191,7 +193,7 @@ def _read_all(file, readings, dims) -> tuple[dict[str, dict], dict[str, Variable
             array = select_levels(array, reading.levels, dims.levels)
             values, units = _in_units(name, array, reading)
             if reading.found is None:
-                check_plausible(name, reading.variable, values, units, flat=array.ndim == 2)
+                check_plausible(name, reading.variable, values, units)
             arrays[side][name] = values
             key = _key(name, readings) if side == "targets" else name
             about = str(array.attrs.get("long_name", reading.variable))

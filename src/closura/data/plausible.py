@@ -1,5 +1,7 @@
 """Values that cannot be what their unit says: the commonest slips in model files."""
 
+from collections.abc import Collection
+
 import numpy as np
 
 from closura.data.units import parse_unit
@@ -16,9 +18,20 @@ def without_fill(values: np.ndarray) -> np.ndarray:
     return np.where(np.abs(values) < FILL, values, np.nan)
 
 
-def check_plausible(
-    name: str, variable: str, values: np.ndarray, units: str, *, flat: bool
-) -> None:
+def check_no_covariant(names: Collection[str]) -> None:
+    """Refuse LMDZ's covariant increments where its layout is not named.
+
+    Raises:
+        ValueError: One of the names is `ucov` or `vcov`.
+    """
+    for name in sorted({"ucov", "vcov"} & set(names)):
+        raise ValueError(
+            f"{name!r} is LMDZ's covariant increment: on the C-grid, times cu or cv, per day or "
+            f"per call. Say layout: lmdz and read {name[0]}_tendency, in m s-2 at the centres."
+        )
+
+
+def check_plausible(name: str, variable: str, values: np.ndarray, units: str) -> None:
     """Refuse values that a unit cannot have.
 
     Args:
@@ -26,13 +39,12 @@ def check_plausible(
         variable: Its name in the files.
         values: In `units`.
         units: The unit that they are said to have.
-        flat: Whether the variable has no levels.
 
     Raises:
         ValueError: They cannot be in this unit.
     """
     held = values[np.isfinite(values)]
-    found = _problem(held, units, flat=flat) if held.size else None
+    found = _problem(held, units) if held.size else None
     if found is not None:
         what, instead = found
         raise ValueError(
@@ -41,14 +53,14 @@ def check_plausible(
         )
 
 
-def _problem(held: np.ndarray, units: str, *, flat: bool) -> tuple[str, str] | None:
+def _problem(held: np.ndarray, units: str) -> tuple[str, str] | None:
     """Return what is impossible and what the unit may be instead, or None."""
     try:
         unit = parse_unit(units)
     except ValueError:
         return None
     size = float(np.sqrt(np.mean(held**2))) * unit.factor
-    limits = {"speed per time": (GALE, "m s-1"), "temperature per time": (BLAZE, "K")}
+    limits = {"acceleration": (GALE, "m s-1"), "temperature per time": (BLAZE, "K")}
     if unit.kind in limits and size > limits[unit.kind][0]:
         base = limits[unit.kind][1]
         return (
@@ -57,7 +69,8 @@ def _problem(held: np.ndarray, units: str, *, flat: bool) -> tuple[str, str] | N
             "layout: lmdz)?",
         )
     mean = float(held.mean())
-    if unit.kind == "pressure" and flat and unit.factor == 1.0 and SURFACE[0] < mean < SURFACE[1]:
+    at_ground = SURFACE[0] < held.min() and held.max() < SURFACE[1]
+    if unit.kind == "pressure" and unit.factor == 1.0 and at_ground:
         return f"is {mean:.4g} on average, which are millibars", "found: hPa."
     if unit.kind == "temperature" and unit.factor == 1.0 and unit.offset == 0.0 and mean < COLDEST:
         return f"is {mean:.3g} on average, colder than any air", "found: degC?"
