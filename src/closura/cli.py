@@ -95,7 +95,9 @@ def report(
 @app.command()
 def export(
     folder: Annotated[Path, typer.Argument(help="The run folder.")],
-    to: Annotated[str, typer.Option(help="What to ship to: fortran.")] = "fortran",
+    to: Annotated[
+        str, typer.Option(help="What to ship to: fortran, onnx, mom6, stablehlo or source.")
+    ] = "fortran",
     learner: Annotated[str | None, typer.Option(help="Which learner; all if not given.")] = None,
     output: Annotated[
         Path | None, typer.Option(help="Folder to write; FOLDER/LEARNER/TO if not given.")
@@ -107,15 +109,11 @@ def export(
 ) -> None:
     """Ship what a run has learned to another program, and prove that it is the same."""
     from closura.experiment.shipping import export_run
+    from closura.export.ship import summarise
 
     done = export_run(folder, learner=learner, to=to, output=output, missing=missing)
     for place, figures in done.items():
-        native = figures["native"].items()
-        said = ", ".join(f"{found['largest']:.1e} in {name} precision" for name, found in native)
-        compared = said or "not compiled: there is no Fortran compiler here"
-        few = "" if figures["cases"] >= figures["wanted_cases"] else " (all that the run holds)"
-        said = f"{figures['cases']} states repeated{few}, largest difference {compared}"
-        typer.echo(f"{place}: {said}")
+        typer.echo(f"{place}: {summarise(figures)}")
 
 
 @app.command("list")

@@ -5,62 +5,14 @@ import subprocess
 from dataclasses import replace
 from pathlib import Path
 
-import jax
 import numpy as np
 import pytest
 
-from closura.export.container import Column, Container, to_bytes, with_checksum, write_container
-from closura.export.operations import (
-    Add,
-    Dense,
-    Noise,
-    Polynomial,
-    Restore,
-    Select,
-    Standardise,
-    Trees,
-)
-from closura.nets.mlp import initialise
+from closura.export.container import to_bytes, with_checksum, write_container
+from shipped import everything, network
 
 RUNTIME = Path(__file__).parents[2] / "src" / "closura" / "export" / "runtime"
 FINE = "0 closura: no error."
-RING = tuple(Column(f"X({shift})", "m s-1") for shift in ("-2", "-1", "0", "+1", "+2"))
-
-
-def network(width: int = 17) -> Container:
-    """A network of 5 inputs, whose width fills no whole group of rows."""
-    layers = initialise(5, 1, width=width, depth=2, activation="elu", key=jax.random.key(1))
-    told = [
-        Dense(np.asarray(weights), np.asarray(offset) + 0.1, bend)
-        for weights, offset, bend in zip(
-            layers.weights, layers.offsets, ("elu", "elu", "none"), strict=True
-        )
-    ]
-    scaling, restore = (
-        Standardise(np.arange(5.0), 1 + np.arange(5.0)),
-        Restore(np.ones(1), np.ones(1)),
-    )
-    return Container(
-        RING,
-        (Column("X", "m s-2"),),
-        (Select(np.arange(5)), scaling, *told, restore, Add(np.array([0]))),
-        lower=-np.full(5, 50.0),
-        upper=np.full(5, 50.0),
-    )  # fmt: skip
-
-
-def everything() -> Container:
-    """A file of a few hundred bytes that has every operation."""
-    threshold, values = np.array([0.5, 0, 0], np.float32), np.array([[1, 2], [3, 5]], np.float32)
-    links = (np.array([0]), np.array([1, 0, 1]), np.array([1, 1, 2]))
-    tree = Trees(2, *links, threshold, values, 1.0)
-    dense = Dense(np.array([[1, 2], [4, 5]], np.float32), np.array([7, 8], np.float32), "silu")
-    polynomial = Polynomial(np.array([[0, 0], [1, 2]]), np.array([[3.0, 1.0], [0.5, 2.0]]))
-    add, both = Add(np.array([0, 1])), Select(np.array([1, 0]))
-    noise = Noise(np.array([1, 0]), np.array([0.5, 0.25]), np.array([2.0, 3.0]))
-    scaling, restore = Standardise(np.ones(2), np.ones(2)), Restore(np.ones(2), np.ones(2))
-    told = (both, scaling, dense, add, both, polynomial, add, both, tree, restore, add, noise)
-    return Container(RING[:2], RING[3:], told, np.zeros(2), np.ones(2), about={"a": 1})
 
 
 def load(ask, files) -> list[str]:

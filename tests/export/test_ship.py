@@ -185,7 +185,7 @@ REFUSED = {
             [1.0, 2.0], exponents=((0,) * 7, (1,) * 7),
             features=Whole(read=(("X", (7,)),), written=(("X", (7,)),)),
         ),
-        "a sum of Stencil and Whole closures cannot be shipped: their columns differ",
+        "a sum of Whole and other closures cannot be shipped: their columns differ",
     ),
     "noise": (
         lambda: AR1Noise({"X": jnp.full(7, 0.5)}, {"X": jnp.ones(7)}),

@@ -156,7 +156,8 @@ def _gather(layout: Layout, fields: Any) -> np.ndarray:
             place: tuple[Any, ...] = (slice(None), *(number - 1 for number in index))
             columns.append(values[place])
         else:
-            columns.append(np.roll(values, -index[0], axis=1).ravel())
+            back = tuple(-shift for shift in index)
+            columns.append(np.roll(values, back, axis=tuple(range(1, values.ndim))).ravel())
     return np.stack(columns, axis=1)
 
 

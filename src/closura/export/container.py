@@ -31,6 +31,7 @@ from closura.export.operations import (
     Add,
     Dense,
     Noise,
+    OnnxGraph,
     Operation,
     Polynomial,
     Restore,
@@ -153,6 +154,9 @@ def _packed(operation: Operation) -> list[bytes]:
             return [head, weights.astype(kind).tobytes(), offset.astype(kind).tobytes()]
         case Trees():
             return _packed_trees(operation)
+        case OnnxGraph(inputs, outputs, content, precise):
+            head = _whole(inputs, outputs, 8 if precise else 4, len(content))
+            return [head, content + bytes(-len(content) % 4)]
 
 
 def _packed_trees(trees: Trees) -> list[bytes]:

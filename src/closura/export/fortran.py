@@ -1,23 +1,19 @@
 """A folder that a Fortran model can use: runtime, closure, driver, recorded cases, build files."""
 
-import shutil
-import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import jax
-
 from closura.core.closure import AbstractClosure
 from closura.core.learner import Pairs
 from closura.data.store import write_json
-from closura.export.cases import in_double, record, write_cases
+from closura.export.cases import write_cases
 from closura.export.container import write_container
 from closura.export.gate import SinglePrecisionError, difference, prove, tolerances
+from closura.export.prepare import prepare, whole_folder
 from closura.export.readme import fill, fill_readme
-from closura.export.translate import translate
 
 RUNTIME = ("closura.F90", "driver.f90", "Makefile", "CMakeLists.txt", "fpm.toml")
 
@@ -48,45 +44,29 @@ def export_fortran(
         ValueError: It cannot be shipped, or what is shipped differs from what was trained; then
             nothing is written.
     """
-    with jax.enable_x64(True), tempfile.TemporaryDirectory() as place:
-        container, layout = translate(closure, pairs[0], missing=missing, source=source)
-        double = record(in_double(closure), layout, pairs)
-        single = record(in_double(closure), layout, pairs, single=True)
-        trained = record(closure, layout, pairs)
-        built = Path(place) / "export"
-        built.mkdir()
-        _write_runtime(built, name)
-        model = built / f"{name}.closura"
-        write_container(model, container)
-        allowed = tolerances(container)
-        write_cases(built / "cases.bin", double, single, (allowed["single"], allowed["double"]))
-        cases = {"double": double, "single": single}
+    with whole_folder(folder) as built:
+        ready = prepare(closure, pairs, missing=missing, source=source)
+        write_runtime(built, name)
+        model, allowed = built / f"{name}.closura", tolerances(ready.container)
+        write_container(model, ready.container)
+        cases = {"double": ready.double, "single": ready.single}
+        limits = (allowed["single"], allowed["double"])
+        write_cases(built / "cases.bin", ready.double, ready.single, limits)
         try:
             figures = prove(built, name, cases)
         except SinglePrecisionError:  # its numbers cancel: columns stay single, sums do not
-            write_container(model, replace(container, precise=True))
+            write_container(model, replace(ready.container, precise=True))
             figures = prove(built, name, cases)
-        figures["as_trained"] = difference(double.tendencies, trained.tendencies)
+        figures["as_trained"] = difference(ready.double.tendencies, ready.trained.tendencies)
         write_json(built / "parity.json", figures)
         page = (resources.files("closura.export") / "runtime" / "README.md").read_text()
-        (built / "README.md").write_text(fill_readme(page, name, container, layout, figures))
-        _move(built, folder)
+        filled = fill_readme(page, name, ready.container, ready.layout, figures)
+        (built / "README.md").write_text(filled)
     return figures
 
 
-def _write_runtime(folder: Path, name: str) -> None:
+def write_runtime(folder: Path, name: str, files: Sequence[str] = RUNTIME) -> None:
+    """Write runtime and build files, with the name of the closure filled in."""
     runtime = resources.files("closura.export") / "runtime"
-    for file in RUNTIME:
+    for file in files:
         (folder / file).write_text(fill((runtime / file).read_text(), {"NAME": name}))
-
-
-def _move(built: Path, folder: Path) -> None:
-    """Give a finished folder its name; it appears whole or not at all."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    beside = folder.with_name(f".{folder.name}.partial")
-    shutil.rmtree(beside, ignore_errors=True)
-    shutil.copytree(built, beside)
-    try:
-        beside.rename(folder)
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)

@@ -48,7 +48,7 @@ def prove(folder: Path, name: str, cases: dict[str, Cases]) -> dict[str, Any]:
     held = read_container(model)
     double, allowed = cases["double"], tolerances(held)
     reference = difference(held.predict(double.inputs, double.memory), double.tendencies)
-    _hold("the file, read in Python,", reference, allowed["double"])
+    hold("the file, read in Python,", reference, allowed["double"])
     compiler = find_compiler()
     figures: dict[str, Any] = {
         "closura": __version__,
@@ -68,7 +68,7 @@ def prove(folder: Path, name: str, cases: dict[str, Cases]) -> dict[str, Any]:
         wanted = cases[precision]
         largest = max(difference(tendencies, wanted.tendencies), difference(memory, wanted.after))
         kind = SinglePrecisionError if precision == "single" else ValueError
-        _hold(f"the compiled closure in {precision} precision", largest, allowed[precision], kind)
+        hold(f"the compiled closure in {precision} precision", largest, allowed[precision], kind)
         figures["native"][precision] = {"largest": largest, "allowed": allowed[precision]}
     branches = check_branches(program, held, double)
     if branches["different"]:
@@ -83,7 +83,8 @@ class SinglePrecisionError(ValueError):
     """The closure loses more digits in single precision than is allowed."""
 
 
-def _hold(what: str, found: float, allowed: float, kind: type[ValueError] = ValueError) -> None:
+def hold(what: str, found: float, allowed: float, kind: type[ValueError] = ValueError) -> None:
+    """Raise an error unless a difference is allowed."""
     if not found <= allowed:
         raise kind(
             f"{what} differs from the trained closure by {found:.1e} of an output's largest value, "

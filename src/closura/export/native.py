@@ -4,6 +4,7 @@ import atexit
 import os
 import shutil
 import subprocess
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
 from importlib import resources
@@ -82,24 +83,36 @@ def check_branches(program: Path, container: Container, cases: Cases) -> dict[st
     The leaves of the trees are replaced by their numbers, one output a tree, and run natively.
     """
     compared = different = 0
-    for place, one in enumerate(container.operations):
-        if not isinstance(one, Trees):
-            continue
-        start = max(n for n in range(place) if isinstance(container.operations[n], Select))
-        before = container.operations[start:place]
-        rows = Add(np.arange(one.inputs))
-        nothing = np.zeros((len(cases.inputs), 0))
-        panel = compute((*before, rows), cases.inputs, one.inputs, nothing)
-        wanted = reached_leaves(one, panel).astype(float)
+    nothing = np.zeros((len(cases.inputs), 0))
+    for numbered, wanted in numbered_leaves(container, cases.inputs):
         some = Cases(cases.inputs, nothing, nothing, wanted, nothing)
         with TemporaryDirectory() as build:
             model, recorded = Path(build) / "leaves.closura", Path(build) / "leaves.bin"
-            write_container(model, _numbered(container, before, one))
+            write_container(model, numbered)
             write_cases(recorded, some, some, (1e30, 1e30))  # the driver's verdict is not asked for
             found = run_driver(program, model, recorded, (*wanted.shape, 0))["double"][0]
         compared += wanted.size
         different += int(np.sum(found != wanted))
     return {"compared": compared, "different": different}
+
+
+def numbered_leaves(
+    container: Container, columns: np.ndarray
+) -> Iterator[tuple[Container, np.ndarray]]:
+    """Give, for each table of trees, a container that returns leaves' numbers, and these.
+
+    Args:
+        container: What is shipped.
+        columns: Inputs (column, input).
+    """
+    nothing = np.zeros((len(columns), 0))
+    for place, one in enumerate(container.operations):
+        if isinstance(one, Trees):
+            start = max(n for n in range(place) if isinstance(container.operations[n], Select))
+            before = container.operations[start:place]
+            rows = Add(np.arange(one.inputs))
+            panel = compute((*before, rows), columns, one.inputs, nothing)
+            yield _numbered(container, before, one), reached_leaves(one, panel).astype(float)
 
 
 def _numbered(container: Container, before: tuple[Operation, ...], trees: Trees) -> Container:

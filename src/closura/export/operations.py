@@ -125,7 +125,28 @@ class Noise:
         return len(self.outputs), len(self.outputs)
 
 
-Operation = Select | Standardise | Restore | Dense | Polynomial | Trees | Add | Noise
+@dataclass(frozen=True)
+class OnnxGraph:
+    """Tendencies of all outputs from all inputs, by a graph that ONNX Runtime computes.
+
+    Args:
+        inputs: Number of inputs of the file.
+        outputs: Number of its outputs.
+        content: An ONNX model with the input `columns` and the output `tendencies`.
+        precise: Whether the graph takes and gives float64 rather than float32.
+    """
+
+    code: ClassVar[int] = 30
+    inputs: int
+    outputs: int
+    content: bytes
+    precise: bool = False
+
+    def width(self) -> tuple[int, int]:
+        return 1, 1  # it needs no panel
+
+
+Operation = Select | Standardise | Restore | Dense | Polynomial | Trees | Add | Noise | OnnxGraph
 
 
 def compute(
@@ -164,6 +185,8 @@ def compute(
             case Noise(indices):
                 total[:, indices] += memory[:, row : row + len(indices)]
                 row += len(indices)
+            case OnnxGraph():
+                raise ValueError("holds an ONNX graph; run the .onnx file beside it instead.")
     return total
 
 

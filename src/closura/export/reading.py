@@ -13,6 +13,7 @@ from closura.export.operations import (
     Add,
     Dense,
     Noise,
+    OnnxGraph,
     Operation,
     Polynomial,
     Restore,
@@ -127,6 +128,10 @@ def _operation(kind: int, words: _Words) -> Operation:
         return _dense(words)
     if kind == Trees.code:
         return _trees(words)
+    if kind == OnnxGraph.code:
+        inputs, outputs, size, count = (int(number) for number in words.wholes(4))
+        content = words.take(count + -count % 4, "u1").tobytes()[:count]
+        return OnnxGraph(inputs, outputs, content, size == 8)
     if kind == Polynomial.code:
         inputs, outputs, terms = (int(number) for number in words.wholes(3))
         exponents = words.wholes(terms * inputs).reshape(terms, inputs)

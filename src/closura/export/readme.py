@@ -25,6 +25,11 @@ A column is one point of the ring, and `n_columns` may be any number of points. 
 X at the point itself, `X(-1)` at the point before it (the one with the lower index), `X(+1)` at
 the point after it; the ring closes on itself. Hand them over in this order, in these units,
 unscaled."""
+PLANE = """\
+A column is one point of the plane (y, x), and `n_columns` may be any number of points. `u(0,0)` is
+the field u at the point itself, `u(-1,+1)` at the point with the y before it and the x after it (y
+before is the one with the lower index); the plane closes on itself in both directions. Hand them
+over in this order, in these units, unscaled."""
 INSTANTS = """\
 A column is everything at one place and instant. `T(3)` is value 3 of the field T, counted from 1 in
 the order of the training data; a name without a number is a field of one value. Hand them over in
@@ -53,7 +58,7 @@ def fill_readme(
         "OUTPUTS": str(len(outputs)),
         "MEMORY_ARGUMENT": ", memory=memory" if container.memory else "",
         "MEMORY": MEMORY_TEXT.replace("@ROWS@", str(container.memory)) if container.memory else "",
-        "GATHERING": INSTANTS if layout.whole else POINTS,
+        "GATHERING": _gathering(layout),
         "INPUT_ROWS": "\n".join(inputs) or "| | no inputs | | | |",
         "OUTPUT_ROWS": "\n".join(outputs),
     }
@@ -67,8 +72,14 @@ def fill(template: str, values: dict[str, str]) -> str:
     return template
 
 
+def _gathering(layout: Layout) -> str:
+    if layout.whole:
+        return INSTANTS
+    return PLANE if len(layout.fields[0][1]) == 2 else POINTS
+
+
 def _verified(figures: dict[str, Any]) -> str:
-    if figures["compiler"] is None:
+    if figures.get("compiler", "") is None:
         return (
             "No Fortran compiler was there when this was exported: the file was checked in Python "
             "alone, and `make test` is still to be run."
@@ -81,8 +92,9 @@ def _verified(figures: dict[str, Any]) -> str:
         " It would lose more digits than that in single precision, so columns in single precision "
         "are computed in double precision too."
     )
+    who = figures.get("runtime", "the compiled runtime")
     return (
-        f"When it was exported, the compiled runtime differed from the trained closure by at most "
+        f"When it was exported, {who} differed from the trained closure by at most "
         f"{' and '.join(lines)}, relative to the largest value of the same output."
         f"{precise if figures['precise'] else ''}"
     )

@@ -3,15 +3,19 @@
 import re
 from collections.abc import Sequence
 from difflib import get_close_matches
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from closura.core.closure import AbstractClosure
 from closura.core.learner import Pairs
 from closura.export.container import ON_MISSING
-from closura.export.fortran import export_fortran
 
-FORMATS = ("fortran",)
+# Where a closure can go, and the function that takes it there.
+FORMATS = {
+    "fortran": "closura.export.fortran:export_fortran",
+    "onnx": "closura.export.onnx:export_onnx",
+}
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 
 
@@ -52,7 +56,18 @@ def export_closure(
     check_format(to)
     _check(Path(folder), name, missing)
     several = [pairs] if isinstance(pairs, Pairs) else list(pairs)
-    return export_fortran(closure, Path(folder), several, name=name, missing=missing, source=source)
+    module, _, function = FORMATS[to].partition(":")
+    send = getattr(import_module(module), function)
+    return send(closure, Path(folder), several, name=name, missing=missing, source=source)
+
+
+def summarise(figures: dict[str, Any]) -> str:
+    """Return what was compared and found, in one line."""
+    found = figures["native"].items()
+    said = ", ".join(f"{one['largest']:.1e} in {name} precision" for name, one in found)
+    compared = said or "not compiled: there is no Fortran compiler here"
+    few = "" if figures["cases"] >= figures["wanted_cases"] else " (all that the run holds)"
+    return f"{figures['cases']} states repeated{few}, largest difference {compared}"
 
 
 def _check(folder: Path, name: str, missing: str) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 from closura import __version__
 from closura.closures.features import AbstractFeatures, Stencil, Whole
 from closura.closures.learned import LearnedClosure
+from closura.closures.patch import Patch
 from closura.closures.physical import PolynomialClosure
 from closura.closures.stochastic import AR1Noise
 from closura.core.closure import AbstractClosure, Zero, terms
@@ -31,8 +32,10 @@ from closura.nets.affine import Affine
 from closura.nets.forest import TreeTable
 from closura.nets.mlp import MLP
 
-Place = tuple[str, tuple[int, ...]]  # a field, and a shift on the ring or an index within it
-SHIPPED = "closures of Stencil or Whole features with an affine map, MLP, polynomial or trees"
+Place = tuple[str, tuple[int, ...]]  # a field, and shifts from the point or an index within it
+SHIPPED = (
+    "closures of Stencil, Patch or Whole features with an affine map, MLP, polynomial or trees"
+)
 
 
 @dataclass(frozen=True)
@@ -40,9 +43,9 @@ class Layout:
     """How columns are gathered from the fields of one instant.
 
     Args:
-        whole: Whether an instant is one column; else each point of the ring is one.
-        inputs: The place of each input: its field, and the shift along the ring (one number) or
-            the index within the field.
+        whole: Whether an instant is one column; else each point of the ring or plane is one.
+        inputs: The place of each input: its field, and the shift along each dimension or the index
+            within the field.
         fields: Name and shape of every field that is written, in the order of the outputs.
     """
 
@@ -102,8 +105,8 @@ def translate(
 def spell(place: Place, *, ring: bool = False) -> str:
     """Return the name of an input or output: its field, and in brackets which value of it.
 
-    On a ring that is the shift from the point, ``X(-1)`` or ``X(+1)``; elsewhere the index,
-    counted from 1.
+    On a ring that is the shift from the point, ``X(-1)`` or ``X(+1)``, on a plane the shifts along
+    y and x, ``u(-1,0)``; elsewhere the index, counted from 1.
     """
     name, index = place
     numbers = ",".join(f"{number:+d}" if ring and number else str(number) for number in index)
@@ -113,14 +116,14 @@ def spell(place: Place, *, ring: bool = False) -> str:
 def _layout(closure: AbstractClosure, pairs: Pairs) -> Layout:
     learned = [term.features for term in terms(closure) if hasattr(term, "features")]
     for features in learned:
-        if not isinstance(features, Stencil | Whole):
+        if not isinstance(features, Stencil | Patch | Whole):
             raise ValueError(
                 f"{type(features).__name__} features cannot be shipped; what can be: {SHIPPED}."
             )
     whole = any(isinstance(features, Whole) for features in learned)
     if whole and not all(isinstance(features, Whole) for features in learned):
         raise ValueError(
-            "a sum of Stencil and Whole closures cannot be shipped: their columns differ; "
+            "a sum of Whole and other closures cannot be shipped: their columns differ; "
             "learn both with the same features."
         )
     places = [place for features in learned for place in _places(features)]
@@ -138,6 +141,10 @@ def _places(features: AbstractFeatures) -> list[Place]:
     if isinstance(features, Stencil):
         shifts = range(-features.radius, features.radius + 1)
         return [(name, (shift,)) for name, _ in features.read for shift in shifts]
+    if isinstance(features, Patch):
+        shifts = range(-features.radius, features.radius + 1)
+        squares = [(dy, dx) for dy in shifts for dx in shifts]
+        return [(name, square) for name, _ in features.read for square in squares]
     return [place for name, shape in features.read for place in _within(name, shape)]
 
 

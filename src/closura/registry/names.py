@@ -5,6 +5,7 @@ REGISTRY: dict[str, dict[str, str]] = {
         "Lorenz63": "closura.models.lorenz63:Lorenz63",
         "Lorenz96": "closura.models.lorenz96:Lorenz96",
         "Lorenz96TwoScale": "closura.models.lorenz96:Lorenz96TwoScale",
+        "ShallowWater": "closura.models.shallow_water:ShallowWater",
     },
     "steppers": {
         "Euler": "closura.core.steppers:Euler",
@@ -20,6 +21,7 @@ REGISTRY: dict[str, dict[str, str]] = {
     "features": {
         "Stencil": "closura.closures.features:Stencil",
         "Whole": "closura.closures.features:Whole",
+        "Patch": "closura.closures.patch:Patch",
     },
     "learners": {
         "Linear": "closura.learners.linear:Linear",

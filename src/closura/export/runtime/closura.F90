@@ -1,6 +1,7 @@
 ! closura.F90: runs a closure that Closura has learned inside a Fortran model.
 !
-! One file, Fortran 2008, no library. With -DCLOSURA_BLAS dense layers call sgemm and dgemm.
+! One file, Fortran 2008, no library. With -DCLOSURA_BLAS dense layers call sgemm and dgemm; with
+! -DCLOSURA_ONNX (and closura_onnx.F90 before this file) graphs of ONNX run through ONNX Runtime.
 !
 !   use closura
 !   type(closura_model) :: correction
@@ -13,6 +14,9 @@
 ! it takes 0.7 MB of the calling thread's stack (raise OMP_STACKSIZE where threads have less).
 module closura
   use, intrinsic :: iso_fortran_env, only: int32, int64, real32, real64
+#ifdef CLOSURA_ONNX
+  use closura_onnxruntime, only: onnx_session, onnx_open, onnx_close, onnx_run
+#endif
   implicit none
   private
 
@@ -37,7 +41,8 @@ module closura
   integer, parameter, public :: closura_ok = 0, closura_cannot_open = 1, closura_cannot_read = 2, &
     closura_truncated = 3, closura_foreign = 4, closura_other_format = 5, closura_damaged = 6, &
     closura_contradictory = 7, closura_unknown_operation = 8, closura_too_wide = 9, &
-    closura_out_of_memory = 10, closura_not_loaded = 20, closura_wrong_inputs = 21, &
+    closura_out_of_memory = 10, closura_needs_onnx = 11, closura_onnx_refused = 12, &
+    closura_not_loaded = 20, closura_wrong_inputs = 21, &
     closura_wrong_outputs = 22, closura_wrong_columns = 23, closura_wrong_precision = 24, &
     closura_wrong_memory = 25, closura_wrong_flags = 26, closura_wrong_normal = 27, &
     closura_wrong_setting = 28, closura_not_finite = 30, closura_wrong_name_count = 40, &
@@ -50,7 +55,7 @@ module closura
   integer(int32), parameter :: done = 1162760004_int32                         ! 'DONE'
   integer, parameter :: head_words = 8, tail_words = 2
   integer, parameter :: op_select = 10, op_standardise = 11, op_restore = 12, op_dense = 13, &
-    op_polynomial = 14, op_trees = 15, op_add = 16, op_noise = 17
+    op_polynomial = 14, op_trees = 15, op_add = 16, op_noise = 17, op_onnx = 30
 
   ! Panels lie on the stack: a block of columns before and after an operation.
   integer, parameter :: buffer = 32768          ! numbers in a panel
@@ -86,6 +91,7 @@ module closura
   type :: closura_model
     private
     logical :: loaded = .false., ranged = .false., precise = .false.   ! precise: in double always
+    logical :: graph = .false.   ! computed by ONNX Runtime, but for the noise
     integer :: inputs = 0, outputs = 0, memory = 0, missing = closura_report, precision = 0
     integer :: width = 1, most_trees = 1
     type(column_text), allocatable :: input(:), output(:)
@@ -93,6 +99,9 @@ module closura
     real(real64), allocatable :: lower_double(:), upper_double(:)
     type(operation), allocatable :: operations(:)
     character(len=:), allocatable :: about
+#ifdef CLOSURA_ONNX
+    type(onnx_session) :: session
+#endif
   end type closura_model
 
   ! A cursor over the words of a file; it never leaves them, and says so when it would have to.
@@ -143,12 +152,13 @@ contains
 
   ! Read a .closura file. Where the status is not 0 the model is empty.
   subroutine closura_load(model, file, status, precision)
-    type(closura_model), intent(out) :: model
+    type(closura_model), intent(inout) :: model
     character(len=*), intent(in) :: file
     integer, intent(out) :: status
     integer, intent(in), optional :: precision   ! closura_single, closura_double or closura_both
     type(word_reader) :: reader
 
+    call closura_free(model)
     model%precision = closura_both
     if (present(precision)) model%precision = precision
     if (model%precision < closura_single .or. model%precision > closura_both) then
@@ -159,6 +169,7 @@ contains
     if (status == closura_ok) call check_words(reader, status)
     if (status == closura_ok) call parse(model, reader, status)
     if (status == closura_ok) call prepare(model, status)
+    if (status == closura_ok) call open_graph(model, status)
     model%loaded = status == closura_ok
     if (.not. model%loaded) call closura_free(model)
   end subroutine closura_load
@@ -168,6 +179,9 @@ contains
     type(closura_model), intent(inout) :: model
     type(closura_model) :: empty
 
+#ifdef CLOSURA_ONNX
+    call onnx_close(model%session)
+#endif
     model = empty
   end subroutine closura_free
 
@@ -341,6 +355,9 @@ contains
       call parse_polynomial(one, reader, problem)
     case (op_trees)
       call parse_trees(one, reader, problem)
+    case (op_onnx)
+      call parse_graph(one, reader, problem)
+      return   ! a graph needs no panel, so it may be wider than one
     case default
       status = status_of(closura_unknown_operation, kind)
     end select
@@ -459,6 +476,46 @@ contains
     one%indices = one%indices + 1_int32
   end subroutine parse_trees
 
+  ! A graph of ONNX: its bytes are kept until it is opened. `terms` is their number, `horner` says
+  ! whether the graph computes in double precision.
+  subroutine parse_graph(one, reader, problem)
+    type(operation), intent(inout) :: one
+    type(word_reader), intent(inout) :: reader
+    integer, intent(inout) :: problem
+    integer :: bytes
+
+    one%inputs = take_whole(reader)
+    one%outputs = take_whole(reader)
+    bytes = take_whole(reader)
+    one%terms = take_whole(reader)
+    if (bytes /= 4 .and. bytes /= 8) reader%failed = .true.
+    if (min(one%inputs, one%outputs, one%terms) < 0 .or. one%terms > huge(0) - 4) &
+      reader%failed = .true.
+    one%horner = bytes == 8
+    if (.not. reader%failed) call take_wholes(reader, (one%terms + 3) / 4, one%indices, problem)
+  end subroutine parse_graph
+
+  ! Open the graph of a file that holds one; it computes all outputs from all inputs.
+  subroutine open_graph(model, status)
+    type(closura_model), intent(inout) :: model
+    integer, intent(out) :: status
+#ifdef CLOSURA_ONNX
+    integer :: code
+#endif
+
+    status = closura_ok
+    if (.not. model%graph) return
+#ifdef CLOSURA_ONNX
+    associate (one => model%operations(1))
+      call onnx_open(model%session, one%indices, one%terms, one%inputs, one%outputs, one%horner, code)
+      deallocate(one%indices)
+    end associate
+    if (code /= 0) status = status_of(closura_onnx_refused, code)
+#else
+    status = closura_needs_onnx
+#endif
+  end subroutine open_graph
+
   pure subroutine copy_words(words, values)
     integer(int32), intent(in) :: words(:)
     real(real32), intent(out) :: values(:)
@@ -488,6 +545,10 @@ contains
           model%memory = model%memory + one%inputs
         case (op_add)
           if (out_of_range(one%indices, model%outputs) .or. one%inputs /= rows) return
+        case (op_onnx)
+          if (place > 1 .or. one%inputs /= model%inputs .or. one%outputs /= model%outputs) return
+          model%graph = .true.
+          cycle
         case default
           if (one%inputs /= rows) return
         end select
@@ -894,6 +955,12 @@ contains
         'widest; raise buffer and widest in closura.F90 together.'
     case (closura_out_of_memory)
       message = 'closura: there is not enough memory; load one precision only.'
+    case (closura_needs_onnx)
+      message = 'closura: the file holds an ONNX graph; compile closura_onnx.F90 and closura.F90 '// &
+        'with -DCLOSURA_ONNX and link libonnxruntime, or export it again with --to fortran.'
+    case (closura_onnx_refused)
+      message = 'closura: ONNX Runtime refused the graph (its error '//trim(number)//'); link a '// &
+        'libonnxruntime of version 1.12 or later.'
     case (closura_not_loaded)
       message = 'closura: the model is empty; call closura_load first and check its status.'
     case (closura_wrong_inputs)
@@ -1039,6 +1106,10 @@ contains
 
     call check_single(model, columns, tendencies, status, memory, flags)
     if (status /= closura_ok) return
+    if (model%graph) then
+      call graph_single(model, columns, tendencies, status, memory, flags)
+      return
+    end if
     block = min(longest_block, buffer / padded_single(model%width), buffer / model%most_trees)
     block = max(group, block - mod(block, group))
     missing = 0
@@ -1083,6 +1154,73 @@ contains
     if (missing > 0 .and. model%missing == closura_report) &
       status = status_of(closura_not_finite, missing)
   end subroutine predict_single
+
+  ! A model that is a graph of ONNX: all columns at once. Columns that are not finite are replaced
+  ! by zeros before, since hosts may trap what ONNX Runtime would make of them.
+  recursive subroutine graph_single(model, columns, tendencies, status, memory, flags)
+    type(closura_model), intent(in) :: model
+    real(real32), intent(in) :: columns(:, :)
+    real(real32), intent(inout) :: tendencies(:, :)
+    integer, intent(out) :: status
+    real(real32), intent(in), optional :: memory(:, :)
+    integer, intent(out), optional :: flags(:)
+    real(real32), allocatable :: cleaned(:, :)
+    integer, allocatable :: state(:)
+    integer :: place, row, missing, count
+
+    count = size(columns, 2)
+    missing = 0
+    row = 0
+    allocate(state(count), stat=status)
+    if (status /= 0) then
+      status = closura_out_of_memory
+      return
+    end if
+    call inspect_single(model, columns, state)
+    if (any(iand(state, closura_flag_missing) /= 0)) then
+      allocate(cleaned(model%inputs, count), stat=status)
+      if (status /= 0) then
+        status = closura_out_of_memory
+        return
+      end if
+      cleaned(:, :) = columns
+      do place = 1, count
+        if (iand(state(place), closura_flag_missing) /= 0) cleaned(:, place) = 0
+      end do
+      call run_graph_single(model, count, cleaned, tendencies, status)
+    else
+      call run_graph_single(model, count, columns, tendencies, status)
+    end if
+    if (status /= closura_ok) return
+    do place = 2, size(model%operations)   ! noise
+      associate (one => model%operations(place))
+        call add_memory_single(one, memory(row + 1:row + one%inputs, :), tendencies)
+        row = row + one%inputs
+      end associate
+    end do
+    call mark_single(model, state, tendencies, missing)
+    if (present(flags)) flags = state
+    if (missing > 0 .and. model%missing == closura_report) &
+      status = status_of(closura_not_finite, missing)
+  end subroutine graph_single
+
+  recursive subroutine run_graph_single(model, count, columns, tendencies, status)
+    type(closura_model), intent(in) :: model
+    integer, intent(in) :: count
+    real(real32), intent(in) :: columns(model%inputs, count)
+    real(real32), intent(inout) :: tendencies(model%outputs, count)
+    integer, intent(out) :: status
+
+#ifdef CLOSURA_ONNX
+    status = closura_ok
+    if (count > 0) call onnx_run(model%session, count, columns, tendencies, status)
+    if (status /= closura_ok) status = status_of(closura_onnx_refused, status)
+#else
+    tendencies = 0
+    status = closura_needs_onnx
+    if (size(columns) < 0) return
+#endif
+  end subroutine run_graph_single
 
   ! Fill a memory with its stationary distribution, from numbers drawn from N(0, 1).
   subroutine start_single(model, memory, normal, status)
@@ -1624,6 +1762,10 @@ contains
 
     call check_double(model, columns, tendencies, status, memory, flags)
     if (status /= closura_ok) return
+    if (model%graph) then
+      call graph_double(model, columns, tendencies, status, memory, flags)
+      return
+    end if
     block = min(longest_block, buffer / padded_double(model%width), buffer / model%most_trees)
     block = max(group, block - mod(block, group))
     missing = 0
@@ -1668,6 +1810,73 @@ contains
     if (missing > 0 .and. model%missing == closura_report) &
       status = status_of(closura_not_finite, missing)
   end subroutine predict_double
+
+  ! A model that is a graph of ONNX: all columns at once. Columns that are not finite are replaced
+  ! by zeros before, since hosts may trap what ONNX Runtime would make of them.
+  recursive subroutine graph_double(model, columns, tendencies, status, memory, flags)
+    type(closura_model), intent(in) :: model
+    real(real64), intent(in) :: columns(:, :)
+    real(real64), intent(inout) :: tendencies(:, :)
+    integer, intent(out) :: status
+    real(real64), intent(in), optional :: memory(:, :)
+    integer, intent(out), optional :: flags(:)
+    real(real64), allocatable :: cleaned(:, :)
+    integer, allocatable :: state(:)
+    integer :: place, row, missing, count
+
+    count = size(columns, 2)
+    missing = 0
+    row = 0
+    allocate(state(count), stat=status)
+    if (status /= 0) then
+      status = closura_out_of_memory
+      return
+    end if
+    call inspect_double(model, columns, state)
+    if (any(iand(state, closura_flag_missing) /= 0)) then
+      allocate(cleaned(model%inputs, count), stat=status)
+      if (status /= 0) then
+        status = closura_out_of_memory
+        return
+      end if
+      cleaned(:, :) = columns
+      do place = 1, count
+        if (iand(state(place), closura_flag_missing) /= 0) cleaned(:, place) = 0
+      end do
+      call run_graph_double(model, count, cleaned, tendencies, status)
+    else
+      call run_graph_double(model, count, columns, tendencies, status)
+    end if
+    if (status /= closura_ok) return
+    do place = 2, size(model%operations)   ! noise
+      associate (one => model%operations(place))
+        call add_memory_double(one, memory(row + 1:row + one%inputs, :), tendencies)
+        row = row + one%inputs
+      end associate
+    end do
+    call mark_double(model, state, tendencies, missing)
+    if (present(flags)) flags = state
+    if (missing > 0 .and. model%missing == closura_report) &
+      status = status_of(closura_not_finite, missing)
+  end subroutine graph_double
+
+  recursive subroutine run_graph_double(model, count, columns, tendencies, status)
+    type(closura_model), intent(in) :: model
+    integer, intent(in) :: count
+    real(real64), intent(in) :: columns(model%inputs, count)
+    real(real64), intent(inout) :: tendencies(model%outputs, count)
+    integer, intent(out) :: status
+
+#ifdef CLOSURA_ONNX
+    status = closura_ok
+    if (count > 0) call onnx_run(model%session, count, columns, tendencies, status)
+    if (status /= closura_ok) status = status_of(closura_onnx_refused, status)
+#else
+    tendencies = 0
+    status = closura_needs_onnx
+    if (size(columns) < 0) return
+#endif
+  end subroutine run_graph_double
 
   ! Fill a memory with its stationary distribution, from numbers drawn from N(0, 1).
   subroutine start_double(model, memory, normal, status)

@@ -1,0 +1,75 @@
+"""What every export begins and ends with: a closure beside recorded cases, and a whole folder."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+
+from closura.core.closure import AbstractClosure
+from closura.core.learner import Pairs
+from closura.export.cases import Cases, in_double, record
+from closura.export.container import Container
+from closura.export.translate import Layout, translate
+
+
+class Prepared(NamedTuple):
+    """A closure as a container, and what it makes of recorded states.
+
+    Args:
+        container: What is shipped.
+        layout: How columns are gathered.
+        double: Cases in double precision.
+        single: Cases whose inputs are float32 numbers.
+        trained: Cases in the precision that it was trained in.
+    """
+
+    container: Container
+    layout: Layout
+    double: Cases
+    single: Cases
+    trained: Cases
+
+
+def prepare(
+    closure: AbstractClosure, pairs: Sequence[Pairs], *, missing: str, source: str
+) -> Prepared:
+    """Return a closure with its recorded cases.
+
+    Raises:
+        ValueError: It cannot be shipped; the line says why.
+    """
+    with jax.enable_x64(True):
+        container, layout = translate(closure, pairs[0], missing=missing, source=source)
+        exact = in_double(closure)
+        return Prepared(
+            container,
+            layout,
+            double=record(exact, layout, pairs),
+            single=record(exact, layout, pairs, single=True),
+            trained=record(closure, layout, pairs),
+        )
+
+
+@contextmanager
+def whole_folder(folder: Path) -> Iterator[Path]:
+    """Give a place to write in; it gets its name once all is written and proved, or never."""
+    with tempfile.TemporaryDirectory() as place:
+        built = Path(place) / "export"
+        built.mkdir()
+        yield built
+        _move(built, folder)
+
+
+def _move(built: Path, folder: Path) -> None:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    beside = folder.with_name(f".{folder.name}.partial")
+    shutil.rmtree(beside, ignore_errors=True)
+    shutil.copytree(built, beside)
+    try:
+        beside.rename(folder)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
