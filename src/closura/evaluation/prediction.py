@@ -10,8 +10,6 @@ from jaxtyping import Array
 from closura.core.closure import AbstractClosure, terms
 from closura.core.learner import Pairs
 
-INSTANTS = 4096  # instants predicted at once: bounds memory
-
 
 def predict(closure: AbstractClosure | None, pairs: Pairs) -> dict[str, np.ndarray]:
     """Return what a closure says of every recorded instant, in the layout of the targets.
@@ -25,21 +23,17 @@ def predict(closure: AbstractClosure | None, pairs: Pairs) -> dict[str, np.ndarr
     parts = () if closure is None else tuple(t for t in terms(closure) if not t.random)
     if not parts:
         return {name: np.zeros(np.shape(a)) for name, a in pairs.targets.items()}
-    found: dict[str, list[np.ndarray]] = {name: [] for name in pairs.targets}
-    for series in range(pairs.series):
-        pieces: dict[str, list[np.ndarray]] = {name: [] for name in pairs.targets}
-        for start in range(0, len(pairs.time), INSTANTS):
-            answers = _answer(parts, *pairs.instants(series, slice(start, start + INSTANTS)))
-            for name in pairs.targets:
-                if name not in answers:
-                    raise ValueError(
-                        f"the closure predicts {', '.join(answers) or 'nothing'} and the pairs "
-                        f"hold the target {name!r}; score it on pairs with its own targets."
-                    )
-                pieces[name].append(np.asarray(answers[name], float))
-        for name, whole in found.items():
-            whole.append(np.concatenate(pieces[name]))
-    return {name: np.stack(whole) for name, whole in found.items()}
+    found = {name: np.zeros(np.shape(a)) for name, a in pairs.targets.items()}
+    for series, times in pairs.pieces():
+        answers = _answer(parts, *pairs.instants(series, times))
+        for name in pairs.targets:
+            if name not in answers:
+                raise ValueError(
+                    f"the closure predicts {', '.join(answers) or 'nothing'} and the pairs "
+                    f"hold the target {name!r}; score it on pairs with its own targets."
+                )
+            found[name][series, times] = np.asarray(answers[name])
+    return found
 
 
 def extrapolated_share(closure: AbstractClosure | None, pairs: Pairs) -> float:
@@ -48,11 +42,7 @@ def extrapolated_share(closure: AbstractClosure | None, pairs: Pairs) -> float:
     for term in () if closure is None else terms(closure):
         if not hasattr(term, "extrapolates") or getattr(term, "lower", 0) is None:
             continue
-        counts = [
-            np.asarray(_outside(term, *pairs.instants(series, slice(start, start + INSTANTS))))
-            for series in range(pairs.series)
-            for start in range(0, len(pairs.time), INSTANTS)
-        ]
+        counts = [np.asarray(_outside(term, *pairs.instants(*piece))) for piece in pairs.pieces()]
         shares.append(float(np.concatenate(counts).mean()))
     return max(shares, default=np.nan)
 

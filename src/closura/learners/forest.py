@@ -12,7 +12,13 @@ from jaxtyping import Array
 from closura.closures.features import AbstractFeatures, Stencil
 from closura.closures.learned import LearnedClosure, Scaling
 from closura.core.learner import AbstractLearner, Pairs
-from closura.learners.tables import Table, measure_scaling, standardised_tables, tables
+from closura.learners.tables import (
+    Table,
+    check_rows,
+    measure_scaling,
+    samples_at_once,
+    standardised_tables,
+)
 from closura.nets.forest import Tree, TreeTable, pack_trees
 
 MISSING = "Forest needs scikit-learn: pip install 'closura[trees]'"
@@ -70,6 +76,7 @@ class Forest(AbstractLearner):
         """
         regressor = _regressor()
         features = self.features.bind(pairs)
+        check_rows("Forest", features, pairs)
         scaling = measure_scaling(features, pairs)
         chosen, grown = (
             int(jax.random.randint(k, (), 0, 2**31 - 1)) for k in jax.random.split(key)
@@ -92,7 +99,7 @@ class Forest(AbstractLearner):
         self, features: AbstractFeatures, pairs: Pairs, scaling: Scaling, draw: np.random.Generator
     ) -> Table:
         """Return raw inputs and standardised outputs of the samples that trees are grown on."""
-        count = sum(len(table.inputs) for table in tables(features, pairs))
+        count = len(pairs) * samples_at_once(features, pairs)
         wanted = min(count, self.samples or count)
         rows = np.sort(draw.choice(count, wanted, replace=False, shuffle=False))
         pieces, seen = [], 0

@@ -18,7 +18,7 @@ from closura.closures.physical import (
     monomials,
 )
 from closura.core.learner import AbstractLearner, Pairs
-from closura.learners.tables import measure_scaling, standardised_tables
+from closura.learners.tables import check_rows, measure_scaling, standardised_tables
 from closura.nets.affine import Affine
 
 
@@ -40,6 +40,7 @@ class Linear(AbstractLearner):
     def fit(self, pairs: Pairs, *, key: Array | None = None) -> LearnedClosure:
         """Return the least-squares closure; the key is not needed."""
         features = self.features.bind(pairs)
+        check_rows("Linear", features, pairs)
         scaling = measure_scaling(features, pairs)
         blocks = (
             (np.column_stack([np.ones(len(table.inputs)), table.inputs]), table.outputs)

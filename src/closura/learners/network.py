@@ -1,20 +1,13 @@
 """A multilayer perceptron of the features."""
 
-from typing import Any
-
-import equinox as eqx
-import jax
-import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array
 
 from closura.closures.features import AbstractFeatures, Stencil
 from closura.closures.learned import LearnedClosure
 from closura.core.learner import AbstractLearner, Pairs
-from closura.learners.tables import Table, measure_scaling, standardise
-from closura.learners.training import Descent, check_hold_out, minimise
+from closura.learners.supervised import Supervision, check_least
+from closura.learners.training import Descent
 from closura.nets.mlp import ACTIVATIONS, MLP, check_choice, initialise
-
-VALIDATION_SAMPLES = 131072  # held-out samples looked at after each epoch, evenly spread
 
 
 class Network(AbstractLearner):
@@ -43,6 +36,8 @@ class Network(AbstractLearner):
         blocks: Number of held-out blocks of time.
         gap: Times dropped from training on each side of a held-out block.
         seeds: Number of networks trained at once.
+        weigh: ``"equal"``: every output counts the same in the loss; ``"mass"``: by the mass of
+            its level, where the pairs know it.
     """
 
     features: AbstractFeatures = Stencil(radius=2)
@@ -61,42 +56,25 @@ class Network(AbstractLearner):
     blocks: int = 5
     gap: int = 0
     seeds: int = 1
+    weigh: str = "equal"
 
     def __check_init__(self):
         check_choice("Network", "activation", self.activation, ACTIVATIONS)
-        check_hold_out("Network", self.held_out, self.blocks)
-        self._descent().check("Network")
-        for name, least in (("width", 1), ("depth", 0), ("seeds", 1), ("gap", 0)):
-            if getattr(self, name) < least:
-                raise ValueError(
-                    f"Network: {name} is {getattr(self, name)}; it must be {least} or more."
-                )
+        self._supervision().check()
+        check_least("Network", width=(self.width, 1), depth=(self.depth, 0))
 
     def fit(self, pairs: Pairs, *, key: Array) -> LearnedClosure:
         """Return the trained network as a closure."""
-        initial, order = jax.random.split(key)
-        training, held = pairs.split(self.held_out, blocks=self.blocks, gap=self.gap)
-        features = self.features.bind(pairs)
-        scaling = measure_scaling(features, training)
-        networks = self._initialise(len(scaling.mean), len(scaling.output_mean), initial)
-        parameters, rest = eqx.partition(networks, eqx.is_inexact_array)
-        found = minimise(
-            mean_square_error,
-            parameters,
-            rest,
-            standardise(features, training, scaling),
-            _thin(standardise(features, held, scaling)),
-            descent=self._descent(),
-            key=order,
-            learner="Network",
-            measure="1 - R2",
-        )
-        return LearnedClosure(
-            features, scaling, eqx.combine(found.parameters, rest), pairs.passport
-        )
+        return self._supervision().train(self.features.bind(pairs), pairs, self._draw, key=key)
 
-    def _descent(self) -> Descent:
-        return Descent(
+    def _draw(self, inputs: int, outputs: int, key: Array) -> MLP:
+        return initialise(
+            inputs, outputs, width=self.width, depth=self.depth,
+            activation=self.activation, key=key,
+        )  # fmt: skip
+
+    def _supervision(self) -> Supervision:
+        descent = Descent(
             epochs=self.epochs,
             batch=self.batch,
             learning_rate=self.learning_rate,
@@ -106,25 +84,6 @@ class Network(AbstractLearner):
             patience=self.patience,
             samples_per_epoch=self.samples_per_epoch,
         )
-
-    def _initialise(self, inputs: int, outputs: int, key: Array) -> MLP:
-        """Return `seeds` networks as one, counted along the first axis of every array."""
-
-        def draw(key: Array) -> MLP:
-            return initialise(
-                inputs, outputs, width=self.width, depth=self.depth,
-                activation=self.activation, key=key,
-            )  # fmt: skip
-
-        return eqx.filter_vmap(draw)(jax.random.split(key, self.seeds))
-
-
-def mean_square_error(parameters: Any, rest: Any, batch: Table, stage: None) -> Float[Array, ""]:
-    """Return the mean squared error of one network over a batch of a standardised table."""
-    network = eqx.combine(parameters, rest)
-    return jnp.mean(jnp.square(network(batch.inputs) - batch.outputs))
-
-
-def _thin(table: Table) -> Table:
-    """Return evenly spread rows of a table, not more than one look at an epoch is worth."""
-    return Table(*(column[:: -(-len(column) // VALIDATION_SAMPLES)] for column in table))
+        return Supervision(
+            "Network", descent, self.held_out, self.blocks, self.gap, self.seeds, self.weigh
+        )

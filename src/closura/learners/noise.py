@@ -13,7 +13,6 @@ from closura.closures.stochastic import AR1Noise
 from closura.core.closure import AbstractClosure, Sum
 from closura.core.learner import AbstractLearner, Pairs
 from closura.core.passport import Passport
-from closura.learners.tables import INSTANTS
 from closura.learners.windows import Sampling, measure_sampling
 
 
@@ -95,12 +94,10 @@ def residual(pairs: Pairs, closure: AbstractClosure) -> Pairs:
             "fit noise to the deterministic part alone."
         )
     left = {name: np.array(a, dtype=float) for name, a in pairs.targets.items()}
-    for series in range(pairs.series):
-        for start in range(0, len(pairs.time), INSTANTS):
-            times = slice(start, start + INSTANTS)
-            predicted = _predict(closure, *pairs.instants(series, times))
-            for name in left.keys() & predicted.keys():
-                left[name][series, times] -= np.asarray(predicted[name])
+    for series, times in pairs.pieces():
+        predicted = _predict(closure, *pairs.instants(series, times))
+        for name in left.keys() & predicted.keys():
+            left[name][series, times] -= np.asarray(predicted[name])
     return replace(pairs, targets=left)
 
 

@@ -13,11 +13,9 @@ from closura.closures.features import AbstractFeatures
 from closura.closures.learned import Scaling
 from closura.core.learner import Pairs
 
-INSTANTS = 16384  # instants turned into a table at once: a few ten MB for the features we have
-
 
 class Table(NamedTuple):
-    """Features (sample, feature) and what should be predicted from them (sample, output)."""
+    """Features (sample, *place, feature) and what should be predicted (sample, *place, output)."""
 
     inputs: np.ndarray
     outputs: np.ndarray
@@ -30,14 +28,33 @@ def tables(features: AbstractFeatures, pairs: Pairs) -> Iterator[Table]:
         features: Bound features.
         pairs: May be larger than memory: a piece is read when its turn comes.
     """
-    for series in range(pairs.series):
-        for start in range(0, len(pairs.time), INSTANTS):
-            times = slice(start, start + INSTANTS)
-            fields, given = pairs.instants(series, times)
-            read = {name: fields[name] for name, _ in features.read}
-            targets = {name: np.asarray(a[series, times]) for name, a in pairs.targets.items()}
-            table, wanted = _tabulate(features, read, given, targets)
-            yield Table(np.asarray(table), np.asarray(wanted))
+    for series, times in pairs.pieces():
+        table, wanted = _tabulate(features, *_piece(features, pairs, series, times))
+        yield Table(np.asarray(table), np.asarray(wanted))
+
+
+def samples_at_once(features: AbstractFeatures, pairs: Pairs) -> int:
+    """Return how many samples one instant of the pairs gives."""
+    piece = _piece(features, pairs, 0, slice(0, 1))
+    return eqx.filter_eval_shape(_tabulate, features, *piece)[0].shape[0]
+
+
+def check_rows(learner: str, features: AbstractFeatures, pairs: Pairs) -> None:
+    """Raise ValueError unless every sample of the features is one row of numbers."""
+    piece = _piece(features, pairs, 0, slice(0, 1))
+    shape = eqx.filter_eval_shape(_tabulate, features, *piece)[0].shape
+    if len(shape) != 2:
+        raise ValueError(
+            f"{learner} wants samples that are rows, and a sample of {type(features).__name__} has "
+            f"shape {shape[1:]}; use Column or ColumnNeighbourhood."
+        )
+
+
+def _piece(features: AbstractFeatures, pairs: Pairs, series: int, times: slice) -> tuple:
+    fields, given = pairs.instants(series, times)
+    read = {name: fields[name] for name, _ in features.read}
+    targets = {name: np.asarray(a[series, times]) for name, a in pairs.targets.items()}
+    return read, given, targets
 
 
 @eqx.filter_jit
@@ -110,7 +127,7 @@ class _Moments:
 
     def add(self, table: np.ndarray) -> None:
         """Take in the rows of a table."""
-        table = table.astype(float)
+        table = table.astype(float).reshape(-1, table.shape[-1])
         count, mean = len(table), table.mean(axis=0)
         total, shift = self.count + count, mean - self.mean
         self.squares = (
@@ -131,10 +148,9 @@ def _check_finite(pairs: Pairs) -> None:
     for kind, arrays in (("input", pairs.inputs), ("target", pairs.targets)):
         for name, values in arrays.items():
             bad = 0
-            for series in range(pairs.series):
-                for start in range(0, len(pairs.time), INSTANTS):
-                    piece = np.asarray(values[series, start : start + INSTANTS])
-                    bad += int(piece.size - np.count_nonzero(np.isfinite(piece)))
+            for series, times in pairs.pieces():
+                piece = np.asarray(values[series, times])
+                bad += int(piece.size - np.count_nonzero(np.isfinite(piece)))
             if bad:
                 raise ValueError(
                     f"{kind} {name!r} of the pairs holds {bad} values that are not finite; "

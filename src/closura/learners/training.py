@@ -17,7 +17,7 @@ from closura.nets.mlp import check_choice
 
 WARM_UP = 0.05  # share of all updates over which the learning rate rises from zero
 LAST_RATE = 0.01  # learning rate of the last update, relative to the highest
-VALIDATION_BATCH = 8192  # held-out samples evaluated at once
+VALIDATION_BATCH = 8192  # held-out rows evaluated at once; an image has as many as places
 
 # (parameters of one network, constants, batch, stage) -> mean loss over the batch
 Loss = Callable[[Any, Any, Any, Any], Float[Array, ""]]
@@ -257,11 +257,17 @@ def _validate(
 ) -> Float[Array, "set"]:
     """Return the mean loss over held-out samples, in pieces of equal size."""
     count = len(jax.tree.leaves(held)[0])
-    pieces = -(-count // VALIDATION_BATCH)
+    pieces = -(-count // max(1, VALIDATION_BATCH // places_of(held)))
     size = count // pieces
     cut = jax.tree.map(lambda a: a[: pieces * size].reshape(pieces, size, *a.shape[1:]), held)
     each = jax.vmap(loss, in_axes=(0, None, None, None))
     return jnp.mean(lax.map(lambda piece: each(parameters, constants, piece, stage), cut), axis=0)
+
+
+def places_of(samples: Any) -> int:
+    """Return how many rows of features one sample has: 1, or the places of an image."""
+    shape = jax.tree.leaves(samples)[0].shape
+    return int(np.prod(shape[1:-1], dtype=int)) if len(shape) > 2 else 1
 
 
 def _choose(better: Any, new: Any, old: Any) -> Any:

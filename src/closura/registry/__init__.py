@@ -22,6 +22,7 @@ __all__ = [
 # Arguments that a fit, or a solver's preparation, fills in: nobody writes them into an experiment.
 FILLED_BY_FIT = {
     "read", "written", "origin", "lower", "upper", "exponents", "climate", "local",
+    "layout",
 }  # fmt: skip
 
 Resolve = Callable[[str, frozenset[str]], Any]

@@ -22,6 +22,9 @@ REGISTRY: dict[str, dict[str, str]] = {
         "Stencil": "closura.closures.features:Stencil",
         "Whole": "closura.closures.features:Whole",
         "Patch": "closura.closures.patch:Patch",
+        "Column": "closura.closures.atmosphere:Column",
+        "ColumnNeighbourhood": "closura.closures.atmosphere:ColumnNeighbourhood",
+        "LatLonImage": "closura.closures.atmosphere:LatLonImage",
     },
     "learners": {
         "Linear": "closura.learners.linear:Linear",
@@ -32,6 +35,7 @@ REGISTRY: dict[str, dict[str, str]] = {
         "White": "closura.learners.noise:White",
         "WithNoise": "closura.learners.noise:WithNoise",
         "Online": "closura.learners.online:Online",
+        "ClimatologicalCorrection": "closura.learners.climatology:ClimatologicalCorrection",
     },
     "solvers": {
         "Climatology": "closura.solvers.baselines:Climatology",
