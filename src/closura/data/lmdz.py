@@ -14,7 +14,7 @@ from closura.data.files import find_files
 from closura.data.layouts import COLUMNS, AbstractLayout
 from closura.data.lmdz_grid_files import Grid, read_grid, read_values
 from closura.data.lmdz_rates import RATES, increments_a_day
-from closura.data.lmdz_states import read_states
+from closura.data.lmdz_states import hybrid_coefficients, read_states
 from closura.grids.lmdz_grid import physical_wind, u_to_centres, v_to_centres
 from closura.grids.lmdz_guide import DAY
 
@@ -97,7 +97,14 @@ class Lmdz(AbstractLayout):
                 f"{', '.join(_GUIDE)}. For temperature and more give the physics' instantaneous "
                 "output, states: histins.nc."
             )
-        return whole
+        return self._with_hybrid(whole, paths)
+
+    def _with_hybrid(self, whole: xr.Dataset, paths: Sequence[Path]) -> xr.Dataset:
+        """Return the Dataset with `ap` [Pa] and `bp` of its levels, where a file has them."""
+        found = hybrid_coefficients([*paths, *self.beside()], whole.sizes["level"])
+        if found is None:
+            return whole
+        return whole.assign_coords(ap=("level", found[0]), bp=("level", found[1]))
 
     def _starts(self, count: int) -> list[str | None]:
         given = _listed(self.start) if self.start is not None else []

@@ -15,6 +15,7 @@ from closura.export.container import ON_MISSING
 FORMATS = {
     "fortran": "closura.export.fortran:export_fortran",
     "onnx": "closura.export.onnx:export_onnx",
+    "guide_add": "closura.export.guide_add:export_guide_add",
 }
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 
