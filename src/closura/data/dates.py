@@ -38,8 +38,8 @@ def gaps_in(values: np.ndarray, sample: str) -> tuple[str, ...]:
     even = np.mean(np.isclose(steps, usual, rtol=1e-3)) >= USUAL
     if not (even and wide.size):
         return ()
-    first = int(wide[0])
-    apart = f"{steps[first]:g} {units} apart where {usual:g} is usual"
+    first, unit = int(wide[0]), "" if units == "1" else f" {units}"
+    apart = f"{steps[first]:g}{unit} apart where {usual:g} is usual"
     return (
         f"{sample} has {wide.size} gaps, the first between samples {first} ({values[first]}) and "
         f"{first + 1} ({values[first + 1]}), {apart}; what needs neighbours in time (memory, "

@@ -10,6 +10,7 @@ import numpy as np
 import xarray as xr
 
 from closura.data.fetch import PUBLIC_FILES, fetch
+from closura.data.places import place_name
 
 ALL_NAMES = "all_names"  # attribute of a piece: what its file holds, for guesses
 
@@ -89,6 +90,13 @@ def _read(path: Path, wanted: Collection[str], sample: str) -> xr.Dataset:
         _refuse_name(next(iter(wanted)), sorted(map(str, file.data_vars)), [path])
     chosen = file[held].reset_coords([n for n in held if n in file.coords and n not in file.dims])
     chosen = chosen.drop_vars([n for n in chosen.coords if n not in chosen.dims])
+    inside = set(chosen.dims) - {sample}
+    places = {
+        name: one
+        for name, one in file.variables.items()
+        if name not in chosen.variables and place_name(one) and inside.issuperset(one.dims)
+    }
+    chosen = chosen.assign_coords(places)
     return chosen.assign_attrs({ALL_NAMES: sorted(map(str, file.data_vars))})
 
 

@@ -15,6 +15,7 @@ from closura.data.dates import calendar_of, gaps_in
 from closura.data.files import Files, elapsed, find_files, open_merged
 from closura.data.layouts import AbstractLayout
 from closura.data.levels import STANDARD_GRAVITY, pressure_thickness, select_levels
+from closura.data.places import house_names, places_of, turned_around
 from closura.data.plausible import check_no_covariant, check_plausible, without_fill
 from closura.data.reading import Reading, Specification, make_readings
 from closura.data.stored_pairs import holds_pairs, load_pairs, save_pairs
@@ -80,34 +81,9 @@ def read_pairs(
     dims = _Dims(sample, levels, (series,) if isinstance(series, str) else tuple(series))
     wanted = {r.variable for side in readings.values() for r in side.values()}
     wanted |= _names_in(weights)
-    if layout is None:
-        check_no_covariant(wanted)
-        file = open_merged(paths, sorted(wanted), sample)
-    else:
-        file = layout.open(paths, wanted)
-    if not isinstance(skip, int) or not 0 <= skip < file.sizes[sample]:
-        raise ValueError(
-            f"skip is {skip!r} and the files hold {file.sizes[sample]} samples; leave out fewer."
-        )
-    file = file.isel({sample: slice(skip, None)})
-    time, _ = _times(file, sample)
-    arrays, variables, lying = _read_all(file, readings, dims)
-    pairs = Pairs(
-        inputs=arrays["inputs"],
-        targets=arrays["targets"],
-        time=time,
-        passport=Passport(
-            target="file",
-            source=", ".join(path.name for path in paths),
-            units=tuple((n, variables[_key(n, readings)].units) for n in readings["targets"]),
-        ),
-        variables=variables,
-        warnings=gaps_in(file[sample].values, sample) if sample in file.coords else (),
-        weights=_weights(file, weights, dims),
-        levels=lying,
-        coordinates=dims.places(file),
-        given=calendar_of(file[sample].values) if sample in file.coords else {},
-    )
+    file = _opened(paths, wanted, dims, layout, skip)
+    source = ", ".join(path.name for path in paths)
+    pairs = _paired(file, readings, dims, weights, source)
     return _without_missing(pairs, on_missing, file, dims, readings)
 
 
@@ -147,14 +123,44 @@ class _Dims:
             .transpose("series", ...)
         )
 
-    def places(self, file: xr.Dataset) -> dict[str, np.ndarray]:
-        """Return the coordinates of the dimensions that belong to one sample, by name."""
-        within = set(self.levels)
-        return {
-            str(name): along.values
-            for name, along in file.coords.items()
-            if along.dims and within.issuperset(along.dims) and along.dtype.kind in "fiu"
-        }
+
+def _opened(paths, wanted: set[str], dims: _Dims, layout, skip: int) -> xr.Dataset:
+    """Return the wanted variables, without the samples to leave out."""
+    if layout is None:
+        check_no_covariant(wanted)
+        file = open_merged(paths, sorted(wanted), dims.sample)
+    else:
+        file = layout.open(paths, wanted)
+    count = file.sizes[dims.sample]
+    if not isinstance(skip, int) or not 0 <= skip < count:
+        raise ValueError(f"skip is {skip!r} and the files hold {count} samples; leave out fewer.")
+    return file.isel({dims.sample: slice(skip, None)})
+
+
+def _paired(file: xr.Dataset, readings, dims: _Dims, weights, source: str) -> Pairs:
+    """Return what was read as pairs, missing values and all."""
+    time, _ = _times(file, dims.sample)
+    arrays, variables, lying = _read_all(file, readings, dims)
+    units = tuple((n, variables[_key(n, readings)].units) for n in readings["targets"])
+    dated = dims.sample in file.coords
+    return Pairs(
+        inputs=arrays["inputs"],
+        targets=arrays["targets"],
+        time=time,
+        passport=Passport(target="file", source=source, units=units),
+        variables=variables,
+        warnings=_oddities(file, dims),
+        weights=_weights(file, weights, dims),
+        levels=lying,
+        coordinates=places_of(file, dims.levels),
+        given=calendar_of(file[dims.sample].values) if dated else {},
+    )
+
+
+def _oddities(file: xr.Dataset, dims: _Dims) -> tuple[str, ...]:
+    """Return warnings of what is odd in the coordinates, and yet can be used."""
+    gaps = gaps_in(file[dims.sample].values, dims.sample) if dims.sample in file.coords else ()
+    return (*gaps, *turned_around(file, dims.levels))
 
 
 def _names_in(weights: Mapping[str, Any] | None) -> set[str]:
@@ -187,6 +193,7 @@ def _read_all(file, readings, dims) -> tuple[dict[str, dict], dict[str, Variable
     arrays: dict[str, dict[str, np.ndarray]] = {"inputs": {}, "targets": {}}
     variables: dict[str, Variable] = {}
     levels: Levels = {}
+    names = house_names(file, dims.levels)
     for side, entries in readings.items():
         for name, reading in entries.items():
             array = dims.arrange(file[reading.variable])
@@ -197,7 +204,9 @@ def _read_all(file, readings, dims) -> tuple[dict[str, dict], dict[str, Variable
             arrays[side][name] = values
             key = _key(name, readings) if side == "targets" else name
             about = str(array.attrs.get("long_name", reading.variable))
-            variables[key] = Variable(key, units, tuple(map(str, array.dims[2:])), about)
+            variables[key] = Variable(
+                key, units, tuple(names[str(d)] for d in array.dims[2:]), about
+            )
             if array.ndim == 3 and array.dims[2] in array.coords:
                 along = array[array.dims[2]]
                 levels[key] = (along.values.astype(float), str(along.attrs.get("units", "")))
