@@ -42,6 +42,19 @@ def test_tendencies_are_the_increments_over_cu_and_a_day(guide, ucov):
         assert pairs.variables[component + "_tendency"].units == "m s-2"
 
 
+def test_unread_files_give_the_same_numbers(guide, tmp_path):
+    write_guide(guide, ucov="per call")
+    write_states(tmp_path / "histins.nc", records=24)
+    sides = {"inputs": {"u": "u", "T": "temp", "ps": "psol"}, "targets": {"v": "v_tendency"}}
+    layout = Lmdz(start="1981-01-01", states=str(tmp_path / "histins.nc"))
+    held, unread = (read_pairs(guide, layout=layout, lazy=lazy, **sides) for lazy in (False, True))
+    assert "unread" in repr(unread.inputs["T"])
+    assert len(unread.inputs["u"].edges[1]) == 7  # 24 records, four in a piece
+    for name in held.inputs:
+        np.testing.assert_array_equal(np.asarray(unread.inputs[name]), held.inputs[name])
+    np.testing.assert_array_equal(unread.targets["v"][0, 9], held.targets["v"][0, 9])
+
+
 def test_columns_are_top_down_northward_and_eastward_from_zero(guide):
     write_guide(guide)
     pairs = read_pairs(guide, layout=Lmdz(start="1981-01-01"))

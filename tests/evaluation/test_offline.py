@@ -176,7 +176,7 @@ def test_random_terms_are_left_out_of_a_prediction(noisy):
 
 
 def test_long_records_are_predicted_in_pieces(noisy, monkeypatch):
-    monkeypatch.setattr("closura.core.learner.INSTANTS", 7)
+    monkeypatch.setattr("closura.core.pieces.PIECE", 7 * 2 * 5 * 8)
     np.testing.assert_allclose(predict(Times(2.0), noisy)["T"], 2.0 * noisy.inputs["T"])
 
 

@@ -14,6 +14,7 @@ MODELS = {
     "Lorenz96TwoScale": cl.Lorenz96TwoScale(K=7, J=5),
     "Lorenz96TwoScale rasp, Euler": cl.Lorenz96TwoScale(K=7, J=5, scaling="rasp", stepper="euler"),
     "ShallowWater": cl.ShallowWater(nx=7, ny=5, wind_stress=0.1, drag=2e-3, viscosity=300.0),
+    "PrimitiveEquations": cl.PrimitiveEquations(levels=5),
 }
 HYBRIDS = {
     "polynomial": cl.PolynomialClosure((-0.3, -1.3, 0.01)),

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from closura.learners.forest import as_table
+from closura.learners.growing import as_trees
 from closura.nets.forest import Tree, pack_trees
 
 
@@ -40,7 +40,7 @@ def test_a_hand_made_tree_goes_left_up_to_its_threshold():
 
 
 def test_a_table_predicts_what_scikit_learn_predicts(forest, samples):
-    table = as_table(forest)
+    table = pack_trees(as_trees(forest.estimators_))
     predicted = jax.jit(lambda values: table(values))(jnp.asarray(samples[0], jnp.float32))
     np.testing.assert_allclose(predicted, forest.predict(samples[0]), atol=1e-6, rtol=0)
 
@@ -55,12 +55,12 @@ def test_every_branch_is_the_one_of_scikit_learn_on_the_thresholds_themselves(fo
     for number, column in enumerate((near, up, np.nextafter(near, np.float32(-np.inf)), near)):
         rows = np.arange(inner.sum()) + number * inner.sum()
         values[rows, tree.feature[inner]] = column
-    table = as_table(forest)
+    table = pack_trees(as_trees(forest.estimators_))
     np.testing.assert_allclose(table(jnp.asarray(values)), forest.predict(values), atol=1e-6)
 
 
 def test_members_on_the_last_axis_change_nothing(forest, samples):
-    table = as_table(forest)
+    table = pack_trees(as_trees(forest.estimators_))
     values = jnp.asarray(samples[0][:15], jnp.float32)
     alone = table(values)
     together = jax.vmap(table, in_axes=-1, out_axes=-1)(

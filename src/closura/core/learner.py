@@ -1,7 +1,7 @@
 """Recorded pairs, and the recipe that turns them into a closure."""
 
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any
@@ -15,16 +15,14 @@ from closura.core.model import AbstractModel
 from closura.core.passport import Passport
 from closura.core.variable import Variable
 
-NUMBERS = 2**21  # of inputs and targets in a piece: 16 MB, and features may multiply it by ten
-INSTANTS = 16384  # in a piece at most: where fields are small, pieces stay small too
-
 
 @dataclass(frozen=True)
 class Pairs:
     """Fields of the coarse model and the tendency it lacked, in time order.
 
     Every array is laid out ``(series, time, *field)``: a series is one uninterrupted record (an
-    ensemble member, or the whole file). Targets are tendencies to add.
+    ensemble member, or the whole file). Targets are tendencies to add. Arrays may lie in a file
+    and be read part by part (`LazyArray`), so that pairs may be larger than memory.
 
     Args:
         inputs: The fields that a closure will see, by name.
@@ -47,8 +45,8 @@ class Pairs:
             of the input, then of its part, ``(time, *part)``; e.g. the calendar's day and hour.
     """
 
-    inputs: Mapping[str, np.ndarray]
-    targets: Mapping[str, np.ndarray]
+    inputs: Mapping[str, Any]
+    targets: Mapping[str, Any]
     time: np.ndarray
     passport: Passport
     variables: Mapping[str, Variable] = field(default_factory=dict)
@@ -111,15 +109,6 @@ class Pairs:
             given={name: {part: a[times] for part, a in g.items()}
                    for name, g in self.given.items()},
         )  # fmt: skip
-
-    def pieces(self) -> Iterator[tuple[int, slice]]:
-        """Yield (series, times) of stretches that are small enough to be worked on at once."""
-        fields = [*self.inputs.values(), *self.targets.values()]
-        size = sum(int(np.prod(np.shape(a)[2:])) for a in fields)
-        length = min(INSTANTS, max(1, NUMBERS // size))
-        for series in range(self.series):
-            for start in range(0, len(self.time), length):
-                yield series, slice(start, min(start + length, len(self.time)))
 
     def instants(self, series: int, times: slice) -> tuple[dict[str, np.ndarray], Any]:
         """Return a stretch of one series in memory: fields (time, *field), and what was given.

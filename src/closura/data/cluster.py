@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -16,6 +17,8 @@ def spread_over(
 ) -> Iterator[tuple[int, Any]]:
     """Yield the number of each task and its answer, in the order in which they end.
 
+    Where a worker dies, others do again what it was at, and a warning says so.
+
     Args:
         cluster: Address of a Dask scheduler (``"tcp://..."``), or ``"local"``: a process a core
             of this computer.
@@ -26,6 +29,7 @@ def spread_over(
         ModuleNotFoundError: Dask distributed is not installed.
         ValueError: The address has no scheme.
         OSError: Nobody answers there.
+        RuntimeError: A task was lost with several workers, one after the other.
     """
     try:
         import distributed
@@ -41,8 +45,33 @@ def spread_over(
             for task in tasks
         ]
         numbers = {future.key: number for number, future in enumerate(futures)}
+        workers = _workers(client)
         for future in distributed.as_completed(futures):
-            yield numbers[future.key], future.result()
+            workers = _told_of_lost(workers, client)
+            try:
+                answer = future.result()
+            except distributed.KilledWorker as killed:
+                raise RuntimeError(
+                    f"{len(tasks)} tasks were handed to {cluster!r}, and the workers that tried "
+                    f"number {numbers[future.key]} died one after the other, most likely for want "
+                    "of memory; use fewer workers a computer, or a smaller task."
+                ) from killed
+            yield numbers[future.key], answer
+
+
+def _workers(client: Any) -> set[str]:
+    return set(client.scheduler_info(n_workers=-1)["workers"])
+
+
+def _told_of_lost(before: set[str], client: Any) -> set[str]:
+    """Warn of the workers that are not there any more, and return those that are."""
+    now = _workers(client)
+    for address in sorted(before - now):
+        warnings.warn(
+            f"the Dask worker {address} died; what it was at is done again by others.",
+            stacklevel=3,
+        )
+    return now
 
 
 def _work_on(work: Callable[[Any], Any], packed: bytes, double: bool) -> Any:

@@ -46,8 +46,10 @@ def find_files(files: Files) -> list[Path]:
     return list(dict.fromkeys(found))
 
 
-def open_merged(paths: Sequence[Path], wanted: Collection[str], sample: str) -> xr.Dataset:
-    """Return the wanted variables of all files, in memory.
+def open_merged(
+    paths: Sequence[Path], wanted: Collection[str], sample: str, *, lazy: bool = False
+) -> xr.Dataset:
+    """Return the wanted variables of all files, in memory; or unread, in the files' own chunks.
 
     Files that hold the same wanted variables are joined along the samples, in order of their
     first sample; files that hold different ones must have the same samples. A variable that does
@@ -56,7 +58,7 @@ def open_merged(paths: Sequence[Path], wanted: Collection[str], sample: str) -> 
     Raises:
         ValueError: A variable or dimension is missing, or samples or levels do not match.
     """
-    pieces = [_read(path, wanted, sample) for path in paths]
+    pieces = [_read(path, wanted, sample, chunks={} if lazy else None) for path in paths]
     held = {str(name) for piece in pieces for name in piece.variables}
     for name in wanted:
         if name not in held:
@@ -66,13 +68,14 @@ def open_merged(paths: Sequence[Path], wanted: Collection[str], sample: str) -> 
         along = frozenset(str(n) for n in piece.data_vars if sample in piece[n].dims)
         groups.setdefault(along, []).append(piece)
     parts = [_joined(group, sample) for group in groups.values()]
-    return _merged(parts, sample).load()
+    merged = _merged(parts, sample)
+    return merged if lazy else merged.load()
 
 
-def _read(path: Path, wanted: Collection[str], sample: str) -> xr.Dataset:
+def _read(path: Path, wanted: Collection[str], sample: str, *, chunks: dict | None) -> xr.Dataset:
     """Return what one file holds of the wanted variables, with other names kept for guesses."""
     try:
-        file = _opened(path)
+        file = _opened(path, chunks)
     except (OSError, ValueError) as error:
         line = " ".join(str(error).split())[:200]
         raise ValueError(
@@ -100,13 +103,13 @@ def _read(path: Path, wanted: Collection[str], sample: str) -> xr.Dataset:
     return chosen.assign_attrs({ALL_NAMES: sorted(map(str, file.data_vars))})
 
 
-def _opened(path: Path) -> xr.Dataset:
+def _opened(path: Path, chunks: dict | None) -> xr.Dataset:
     with warnings.catch_warnings():
         # A file may declare `_FillValue` and another `missing_value`: both are read as missing.
         warnings.filterwarnings("ignore", "variable .* has multiple fill values")
         if path.is_dir():
-            return xr.open_zarr(path, chunks=None, consolidated=False, decode_timedelta=False)
-        return xr.open_dataset(path, decode_timedelta=False)
+            return xr.open_zarr(path, chunks=chunks, consolidated=False, decode_timedelta=False)
+        return xr.open_dataset(path, chunks=chunks, decode_timedelta=False)
 
 
 def _joined(pieces: list[xr.Dataset], sample: str) -> xr.Dataset:

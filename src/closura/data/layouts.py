@@ -30,12 +30,15 @@ class AbstractLayout(ABC):
     targets: ClassVar[Mapping[str, Specification]]
 
     @abstractmethod
-    def open(self, paths: Sequence[Path], wanted: Collection[str]) -> xr.Dataset:
+    def open(
+        self, paths: Sequence[Path], wanted: Collection[str], *, lazy: bool = False
+    ) -> xr.Dataset:
         """Return the wanted variables, in memory.
 
         Args:
             paths: The files, in time order.
             wanted: Names of variables.
+            lazy: Leave the variables unread (as dask arrays in pieces of time) until asked for.
 
         Raises:
             ValueError: Something in the files is not as it should be.

@@ -1,6 +1,6 @@
 """What LMDZ's guide module saves, guide_ins.nc, as states and tendencies at the centres."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -12,14 +12,18 @@ import xarray as xr
 from closura.core.durations import duration
 from closura.data.files import find_files
 from closura.data.layouts import COLUMNS, AbstractLayout
-from closura.data.lmdz_grid_files import Grid, read_grid, read_values
+from closura.data.lmdz_grid_files import Grid, read_grid
 from closura.data.lmdz_rates import RATES, increments_a_day
 from closura.data.lmdz_states import hybrid_coefficients, read_states
-from closura.grids.lmdz_grid import physical_wind, u_to_centres, v_to_centres
+from closura.data.plausible import without_fill
+from closura.grids.lmdz_grid import physical_wind, to_centres, u_to_centres, v_to_centres
 from closura.grids.lmdz_guide import DAY
 
 WIND, PER_TIME = {"units": "m s-1"}, {"units": "m s-2"}
 DIMS = ("time", *COLUMNS)
+RECORDS_AT_ONCE = 4  # of a file that is not held in memory: 26 MB a field of 144 x 142 x 79
+COMPONENTS = {"u": "eastward", "v": "northward"}
+TO_CENTRES = {"u": u_to_centres, "v": v_to_centres}
 
 
 @dataclass(frozen=True)
@@ -76,18 +80,22 @@ class Lmdz(AbstractLayout):
     def beside(self) -> list[Path]:
         return [] if self.states is None else find_files(_listed(self.states))
 
-    def open(self, paths: Sequence[Path], wanted: Collection[str]) -> xr.Dataset:
+    def open(
+        self, paths: Sequence[Path], wanted: Collection[str], *, lazy: bool = False
+    ) -> xr.Dataset:
         starts = self._starts(len(paths))
         parts = []
         for path, start in zip(paths, starts, strict=True):
-            with _guide_file(path) as file:
-                parts.append(self._read(file, path.name, wanted, start))
+            file = _guide_file(path, lazy=lazy)
+            parts.append(self._read(file, path.name, wanted, start))
+            if not lazy:
+                file.close()
         whole = parts[0] if len(parts) == 1 else xr.concat(
             parts, "time", data_vars="minimal", coords="minimal", compat="override", join="exact"
         )  # fmt: skip
         missing = [name for name in wanted if name not in whole]
         if missing and self.states is not None:
-            whole = whole.merge(read_states(self.beside(), missing, whole), join="exact")
+            whole = whole.merge(read_states(self.beside(), missing, whole, lazy=lazy), join="exact")
         elif missing:
             held = sorted(map(str, whole.data_vars)) + list(_GUIDE)
             near = get_close_matches(missing[0], held, n=1)
@@ -134,11 +142,8 @@ class Lmdz(AbstractLayout):
 
 def _winds(component: str):
     def read(file: xr.Dataset, grid: Grid, rates: dict[str, float]) -> xr.Variable:
-        values = read_values(file[component])
-        centred = u_to_centres(values) if component == "u" else v_to_centres(values)
-        name = "eastward" if component == "u" else "northward"
-        about = WIND | {"long_name": f"{name} wind before nudging"}
-        return xr.Variable(DIMS, grid.arrange(centred), about)
+        about = WIND | {"long_name": f"{COMPONENTS[component]} wind before nudging"}
+        return _applied(file[component], TO_CENTRES[component], grid, about)
 
     return read
 
@@ -146,19 +151,36 @@ def _winds(component: str):
 def _tendencies(component: str):
     def read(file: xr.Dataset, grid: Grid, rates: dict[str, float]) -> xr.Variable:
         length = grid.cu if component == "u" else grid.cv
-        wind = physical_wind(read_values(file[f"{component}cov"]), length)
-        centred = u_to_centres(wind) if component == "u" else v_to_centres(wind)
-        name = "eastward" if component == "u" else "northward"
-        about = PER_TIME | {"long_name": f"nudging of the {name} wind, to add"}
-        return xr.Variable(DIMS, grid.arrange(centred * rates[component] / DAY), about)
+        factor = rates[component] / DAY
+
+        def convert(covariant: np.ndarray) -> np.ndarray:
+            return factor * TO_CENTRES[component](physical_wind(covariant, length))
+
+        about = PER_TIME | {"long_name": f"nudging of the {COMPONENTS[component]} wind, to add"}
+        return _applied(file[f"{component}cov"], convert, grid, about)
 
     return read
 
 
 def _pressure(file: xr.Dataset, grid: Grid, rates: dict[str, float]) -> xr.Variable:
     about = {"units": "Pa", "long_name": "pressure at the middle of levels"}
-    values = read_values(file["SP"])[..., 1:-1, :-1]
-    return xr.Variable(DIMS, grid.arrange(values), about)
+    return _applied(file["SP"], to_centres, grid, about)
+
+
+def _applied(
+    variable: xr.DataArray, convert: Callable[[np.ndarray], np.ndarray], grid: Grid, about: dict
+) -> xr.Variable:
+    """Return a variable moved to the centres and turned; a dask array stays one, unread."""
+
+    def turned(values: np.ndarray) -> np.ndarray:
+        return grid.arrange(convert(without_fill(values.astype(np.float64))))
+
+    data = variable.data
+    if isinstance(data, np.ndarray):
+        return xr.Variable(DIMS, turned(data), about)
+    lengths = ((grid.level.size,), (grid.latitude.size,), (grid.longitude.size,))
+    chunks = (data.chunks[0], *lengths)
+    return xr.Variable(DIMS, data.map_blocks(turned, dtype=float, chunks=chunks), about)
 
 
 _GUIDE = {
@@ -167,9 +189,10 @@ _GUIDE = {
 }  # fmt: skip
 
 
-def _guide_file(path: Path) -> xr.Dataset:
+def _guide_file(path: Path, *, lazy: bool) -> xr.Dataset:
+    chunks = {"TIME": RECORDS_AT_ONCE} if lazy else None
     try:
-        return xr.open_dataset(path, decode_times=False, engine="netcdf4")
+        return xr.open_dataset(path, decode_times=False, engine="netcdf4", chunks=chunks)
     except (OSError, ValueError) as error:
         line = " ".join(str(error).split())[:200]
         raise ValueError(f"{path} cannot be read: {line}. Wanted: LMDZ's guide_ins.nc.") from error

@@ -7,14 +7,15 @@ import numpy as np
 import xarray as xr
 
 from closura.data.files import open_merged
-from closura.data.lmdz_grid_files import read_values
 
 SAMPLES = ("time_counter", "time", "TIME", "Time")
 TOLERANCE = 1e-3  # relative, between coordinates of one grid written in single precision
 HYBRID = (("ap", "bp"), ("Ahyb", "Bhyb"), ("aps", "bps"))
 
 
-def read_states(paths: Sequence[Path], wanted: Collection[str], guide: xr.Dataset) -> xr.Dataset:
+def read_states(
+    paths: Sequence[Path], wanted: Collection[str], guide: xr.Dataset, *, lazy: bool = False
+) -> xr.Dataset:
     """Return variables of the physics output on the coordinates of the guide's records.
 
     The output is regular in longitude and latitude, with or without the poles; which dimension is
@@ -24,12 +25,13 @@ def read_states(paths: Sequence[Path], wanted: Collection[str], guide: xr.Datase
         paths: Files such as histins.nc; several in time, or with different variables.
         wanted: Names of variables in them.
         guide: On the dimensions time, level, lat, lon.
+        lazy: Leave them unread.
 
     Raises:
         ValueError: A variable, an instant, a level or a row is missing.
     """
     sample = _sample(paths[0])
-    file = open_merged(paths, sorted(wanted), sample)
+    file = open_merged(paths, sorted(wanted), sample, lazy=lazy)
     file = file.isel({sample: _instants(file, sample, guide)})
     found = {}
     for name in sorted(wanted):
@@ -111,7 +113,7 @@ def _placed(array: xr.DataArray, sample: str, guide: xr.Dataset) -> xr.Variable:
     for name, dim in own.items():
         array = array.isel({dim: _match(array, str(dim), guide[name].values, name)})
     dims = ("time", *own)
-    return xr.Variable(dims, read_values(array), array.attrs)
+    return xr.Variable(dims, array.data, array.attrs)
 
 
 def _match(array: xr.DataArray, dim: str, wanted: np.ndarray, name: str) -> np.ndarray:

@@ -1,20 +1,22 @@
 """Training pairs from a user's own files, and pairs stored and read back."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
+from closura.core.lazy import LazyArray
 from closura.core.learner import Pairs
 from closura.core.passport import Passport
 from closura.core.variable import Variable
 from closura.data.border import TENDENCY
 from closura.data.dates import calendar_of, gaps_in
+from closura.data.dimensions import SampleDims
 from closura.data.files import Files, elapsed, find_files, open_merged
 from closura.data.layouts import AbstractLayout
 from closura.data.levels import STANDARD_GRAVITY, pressure_thickness, select_levels
+from closura.data.missing import without_missing
 from closura.data.places import house_names, places_of, turned_around
 from closura.data.plausible import check_no_covariant, check_plausible, without_fill
 from closura.data.reading import Reading, Specification, make_readings
@@ -24,6 +26,7 @@ from closura.data.units import convert_units
 __all__ = ["load_pairs", "pressure_thickness", "read_pairs", "save_pairs"]
 
 
+LOOKED_AT = 4  # samples that are held against what their unit allows
 Levels = dict[str, tuple[np.ndarray, str]]
 
 
@@ -39,10 +42,11 @@ def read_pairs(
     skip: int = 0,
     on_missing: str = "error",
     layout: AbstractLayout | None = None,
+    lazy: bool = False,
 ) -> Pairs:
     """Return pairs from netCDF or Zarr files, in the layout (series, time, *levels).
 
-    Dimensions may come in any order; those of length 1 are dropped. The pairs are held in memory.
+    Dimensions may come in any order; those of length 1 are dropped.
 
     Args:
         files: A path, a pattern, a name known to `fetch`, or several of these. Files with
@@ -60,6 +64,8 @@ def read_pairs(
         on_missing: ``"error"``, or ``"drop"`` to leave out samples with missing values.
         layout: What knows a model's own files, e.g. `Lmdz`; inputs, targets and dimensions that
             are not given are then its own.
+        lazy: Whether inputs and targets stay in the files, looked through once for missing values
+            and then read part by part; for records that are larger than memory.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -68,7 +74,7 @@ def read_pairs(
     """
     paths = find_files(files)
     if inputs is None and targets is None and len(paths) == 1 and holds_pairs(paths[0]):
-        return load_pairs(paths[0])
+        return load_pairs(paths[0], lazy=lazy)
     if layout is not None:
         inputs, targets = inputs or layout.inputs, targets or layout.targets
         sample, level = layout.sample, layout.level if level is None else level
@@ -78,69 +84,32 @@ def read_pairs(
     if on_missing not in ("error", "drop"):
         raise ValueError(f"on_missing is {on_missing!r}; it must be 'error' or 'drop'.")
     levels = (level,) if isinstance(level, str) else tuple(level or ())
-    dims = _Dims(sample, levels, (series,) if isinstance(series, str) else tuple(series))
+    dims = SampleDims(sample, levels, (series,) if isinstance(series, str) else tuple(series))
     wanted = {r.variable for side in readings.values() for r in side.values()}
     wanted |= _names_in(weights)
-    file = _opened(paths, wanted, dims, layout, skip)
+    file = _opened(paths, wanted, dims, layout, skip, lazy=lazy)
     source = ", ".join(path.name for path in paths)
-    pairs = _paired(file, readings, dims, weights, source)
-    return _without_missing(pairs, on_missing, file, dims, readings)
+    pairs = _paired(file, readings, dims, weights, source, lazy=lazy)
+    return without_missing(pairs, on_missing, file, dims, readings)
 
 
-@dataclass(frozen=True)
-class _Dims:
-    sample: str
-    levels: tuple[str, ...]
-    series: tuple[str, ...]
-
-    def arrange(self, array: xr.DataArray) -> xr.DataArray:
-        """Return an array with dimensions (series, sample, *levels)."""
-        kept = (*self.series, self.sample, *self.levels)
-        array = array.squeeze([d for d in array.dims if d not in kept and array.sizes[d] == 1])
-        foreign = [str(dim) for dim in array.dims if dim not in kept]
-        if foreign:
-            raise ValueError(
-                f"{array.name!r} has dimensions {dict(array.sizes)}; wanted are "
-                f"{' and '.join(map(repr, kept))}. Name {foreign[0]!r} as level= (part of a "
-                "sample) or series= (records of their own), or select one point first."
-            )
-        if self.sample not in array.dims:
-            raise ValueError(
-                f"{array.name!r} has dimensions {dict(array.sizes)} and does not depend on "
-                f"{self.sample!r}; leave it out: what never changes teaches nothing."
-            )
-        missing = [dim for dim in self.series if dim not in array.dims]
-        array = array.expand_dims(missing)
-        within = [dim for dim in self.levels if dim in array.dims]
-        array = array.transpose(*self.series, self.sample, *within)
-        if not self.series:
-            return array.expand_dims("series")
-        if len(self.series) == 1:
-            return array.rename({self.series[0]: "series"})
-        return (
-            array.drop_vars(self.series, errors="ignore")
-            .stack(series=self.series)
-            .transpose("series", ...)
-        )
-
-
-def _opened(paths, wanted: set[str], dims: _Dims, layout, skip: int) -> xr.Dataset:
+def _opened(paths, wanted: set[str], dims, layout, skip: int, *, lazy: bool) -> xr.Dataset:
     """Return the wanted variables, without the samples to leave out."""
     if layout is None:
         check_no_covariant(wanted)
-        file = open_merged(paths, sorted(wanted), dims.sample)
+        file = open_merged(paths, sorted(wanted), dims.sample, lazy=lazy)
     else:
-        file = layout.open(paths, wanted)
+        file = layout.open(paths, wanted, lazy=lazy)
     count = file.sizes[dims.sample]
     if not isinstance(skip, int) or not 0 <= skip < count:
         raise ValueError(f"skip is {skip!r} and the files hold {count} samples; leave out fewer.")
     return file.isel({dims.sample: slice(skip, None)})
 
 
-def _paired(file: xr.Dataset, readings, dims: _Dims, weights, source: str) -> Pairs:
+def _paired(file: xr.Dataset, readings, dims, weights, source: str, *, lazy: bool) -> Pairs:
     """Return what was read as pairs, missing values and all."""
     time, _ = _times(file, dims.sample)
-    arrays, variables, lying = _read_all(file, readings, dims)
+    arrays, variables, lying = _read_all(file, readings, dims, lazy=lazy)
     units = tuple((n, variables[_key(n, readings)].units) for n in readings["targets"])
     dated = dims.sample in file.coords
     return Pairs(
@@ -157,7 +126,7 @@ def _paired(file: xr.Dataset, readings, dims: _Dims, weights, source: str) -> Pa
     )
 
 
-def _oddities(file: xr.Dataset, dims: _Dims) -> tuple[str, ...]:
+def _oddities(file: xr.Dataset, dims: SampleDims) -> tuple[str, ...]:
     """Return warnings of what is odd in the coordinates, and yet can be used."""
     gaps = gaps_in(file[dims.sample].values, dims.sample) if dims.sample in file.coords else ()
     return (*gaps, *turned_around(file, dims.levels))
@@ -189,8 +158,8 @@ def _key(name: str, readings: Mapping[str, Mapping[str, Reading]]) -> str:
     return name + TENDENCY if name in readings["inputs"] else name
 
 
-def _read_all(file, readings, dims) -> tuple[dict[str, dict], dict[str, Variable], Levels]:
-    arrays: dict[str, dict[str, np.ndarray]] = {"inputs": {}, "targets": {}}
+def _read_all(file, readings, dims, *, lazy) -> tuple[dict, dict[str, Variable], Levels]:
+    arrays: dict[str, dict[str, Any]] = {"inputs": {}, "targets": {}}
     variables: dict[str, Variable] = {}
     levels: Levels = {}
     names = house_names(file, dims.levels)
@@ -198,10 +167,14 @@ def _read_all(file, readings, dims) -> tuple[dict[str, dict], dict[str, Variable
         for name, reading in entries.items():
             array = dims.arrange(file[reading.variable])
             array = select_levels(array, reading.levels, dims.levels)
-            values, units = _in_units(name, array, reading)
-            if reading.found is None:
-                check_plausible(name, reading.variable, values, units)
+            values: Any
+            if lazy:
+                values, units = _unread(name, file[reading.variable], reading, dims)
+            else:
+                values, units = _in_units(name, array, reading)
             arrays[side][name] = values
+            if reading.found is None:
+                check_plausible(name, reading.variable, np.asarray(values[:, :LOOKED_AT]), units)
             key = _key(name, readings) if side == "targets" else name
             about = str(array.attrs.get("long_name", reading.variable))
             variables[key] = Variable(
@@ -211,6 +184,24 @@ def _read_all(file, readings, dims) -> tuple[dict[str, dict], dict[str, Variable
                 along = array[array.dims[2]]
                 levels[key] = (along.values.astype(float), str(along.attrs.get("units", "")))
     return arrays, variables, levels
+
+
+def _unread(name: str, raw: xr.DataArray, reading: Reading, dims) -> tuple[LazyArray, str]:
+    """Return a variable of the files as pairs hold it, but unread, and its unit."""
+    (own,) = dims.series if len(dims.series) == 1 else (None,)
+
+    def found(series: slice, times: slice) -> tuple[np.ndarray, str]:
+        picked = {dims.sample: times} | ({own: series} if own in raw.dims else {})
+        array = select_levels(dims.arrange(raw.isel(picked)), reading.levels, dims.levels)
+        values, units = _in_units(name, array, reading)
+        return (values if own in raw.dims else values[series]), units
+
+    first, units = found(slice(None), slice(0, 1))
+    stored = {dim: max(lengths) for dim, lengths in raw.chunksizes.items()}
+    chunks = (stored.get(own, len(first)), stored.get(dims.sample, 1))
+    shape = (len(first), raw.sizes[dims.sample], *first.shape[2:])
+    read = lambda series, times: found(series, times)[0]  # noqa: E731
+    return LazyArray(read, shape, first.dtype, chunks=chunks), units
 
 
 def _in_units(name: str, array: xr.DataArray, reading: Reading) -> tuple[np.ndarray, str]:
@@ -262,37 +253,3 @@ def _weights(file: xr.Dataset, weights: Mapping[str, Any] | None, dims) -> np.nd
         ones = [dim for dim in mass.dims if mass.sizes[dim] == 1 and dim not in dims.levels]
         return mass.squeeze(ones).values
     return dims.arrange(mass).values
-
-
-def _without_missing(pairs: Pairs, on_missing: str, file, dims, readings) -> Pairs:
-    """Return the pairs if no value is missing, or without the samples where one is."""
-    gone, warnings, first = np.zeros(len(pairs.time), bool), [], ""
-    sides = (("inputs", pairs.inputs), ("targets", pairs.targets))
-    for side, arrays in sides:
-        for name, values in arrays.items():
-            bad = ~np.isfinite(values)
-            if not bad.any():
-                continue
-            gone |= bad.any(axis=(0, *range(2, bad.ndim)))
-            place = np.argwhere(np.moveaxis(bad, 1, 0))[0]
-            labels = [dims.sample, "series", *dims.levels]
-            where = ", ".join(
-                f"{d} {i}" for d, i in zip(labels, place, strict=False) if d != "series"
-            )
-            line = (
-                f"{readings[side][name].variable!r} is missing (NaN or fill value) in {bad.sum()} "
-                f"of {bad.size} values, first at {where} (counted from 0)"
-            )
-            first = first or line
-            warnings.append(f"{line}; samples with missing values were left out.")
-    if not gone.any():
-        return pairs
-    if on_missing == "error":
-        raise ValueError(
-            f"{first}; repair the file, or leave these {gone.sum()} samples out with "
-            "on_missing: drop."
-        )
-    if gone.all():
-        raise ValueError(f"{first}, and no sample is whole; leave that variable out.")
-    kept = pairs.at(np.flatnonzero(~gone))
-    return Pairs(**{**vars(kept), "warnings": (*kept.warnings, *warnings)})

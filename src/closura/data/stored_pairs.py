@@ -2,11 +2,16 @@
 
 import json
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import xarray as xr
+import zarr
+from dask.array import from_array
 
+from closura.core.lazy import LazyArray, is_lazy
 from closura.core.learner import Pairs
 from closura.core.passport import Passport
 from closura.core.variable import Variable
@@ -15,6 +20,7 @@ from closura.data.store import open_run, write_store
 
 FORMAT = "closura pairs 1"
 WEIGHTS = "mass of levels"
+CHUNK = 2**25  # bytes of a stored chunk: what is read at once, and kept several times
 COORDINATE, STATIC = "coordinate ", "static "  # before the names of what samples share
 
 
@@ -43,7 +49,7 @@ def save_pairs(path: str | Path, pairs: Pairs) -> Path:
             if about is not None:
                 described |= {"units": about.units, "long_name": about.long_name}
             dims = _dims(about, np.shape(values), sizes)
-            variables[stored] = xr.Variable(dims, np.asarray(values), described)
+            variables[stored] = xr.Variable(dims, in_chunks(values), described)
     if pairs.weights is not None:
         dims = ("series", "time", "weighed_level")[-np.ndim(pairs.weights) :]
         variables[WEIGHTS] = xr.Variable(dims, pairs.weights, {"units": "kg m-2"})
@@ -64,8 +70,13 @@ def save_pairs(path: str | Path, pairs: Pairs) -> Path:
     return path
 
 
-def load_pairs(path: str | Path) -> Pairs:
+def load_pairs(path: str | Path, *, lazy: bool = False) -> Pairs:
     """Return the pairs that `save_pairs` wrote, with `model` None.
+
+    Args:
+        path: The folder.
+        lazy: Whether inputs and targets stay in the folder and are read part by part, when a
+            learner or a score wants them; for pairs that are larger than memory.
 
     Raises:
         FileNotFoundError: There is no such folder.
@@ -79,14 +90,17 @@ def load_pairs(path: str | Path) -> Pairs:
             f"{path} holds no stored pairs; to read other files say which variables are "
             "inputs= and which targets=."
         )
-    file = open_run(path).load()
+    file = open_run(path)
+    large = {*file.attrs["inputs"], *(stored for _, stored in file.attrs["targets"])}
+    array = partial(_stored, path) if lazy else lambda name: file[name].values
+    file = file.drop_vars(large).load() if lazy else file.load()
     described = {
         key: Variable(**{**about, "dims": tuple(about["dims"])})
         for key, about in json.loads(file.attrs["variables"])
     }
     return Pairs(
-        inputs={name: file[name].values for name in file.attrs["inputs"]},
-        targets={name: file[stored].values for name, stored in file.attrs["targets"]},
+        inputs={name: array(name) for name in file.attrs["inputs"]},
+        targets={name: array(stored) for name, stored in file.attrs["targets"]},
         time=file["time"].values,
         passport=Passport.from_dict(json.loads(file.attrs["passport"])),
         variables=described,
@@ -103,6 +117,30 @@ def load_pairs(path: str | Path) -> Pairs:
             for name, parts in file.attrs.get("given", ())
         },
     )
+
+
+def in_chunks(values: Any) -> Any:
+    """Return large or unread values as a Dask array of chunks of bounded size, others as they are.
+
+    A chunk holds all series for some times, so that one after the other can be read in any order;
+    only where one time of all series is too large, it holds some of them.
+    """
+    if not is_lazy(values):
+        values = np.asarray(values)
+        if values.nbytes <= CHUNK:
+            return values
+    series, times, *field = values.shape
+    each = max(1, int(np.prod(field)) * values.dtype.itemsize)
+    rows = min(series, max(1, CHUNK // each))
+    shape = (rows, min(times, max(1, CHUNK // (each * rows))), *field)
+    return from_array(values, chunks=shape, name=False)
+
+
+def _stored(path: Path, name: str) -> LazyArray:
+    """Return one array of a store, unread."""
+    array = zarr.open_array(path / name, mode="r")
+    read = lambda series, times: np.asarray(array[series, times])  # noqa: E731
+    return LazyArray(read, array.shape, array.dtype, chunks=(array.chunks[0], array.chunks[1]))
 
 
 def holds_pairs(path: Path) -> bool:

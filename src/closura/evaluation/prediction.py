@@ -9,6 +9,7 @@ from jaxtyping import Array
 
 from closura.core.closure import AbstractClosure, terms
 from closura.core.learner import Pairs
+from closura.core.pieces import pieces
 
 
 def predict(closure: AbstractClosure | None, pairs: Pairs) -> dict[str, np.ndarray]:
@@ -23,16 +24,17 @@ def predict(closure: AbstractClosure | None, pairs: Pairs) -> dict[str, np.ndarr
     parts = () if closure is None else tuple(t for t in terms(closure) if not t.random)
     if not parts:
         return {name: np.zeros(np.shape(a)) for name, a in pairs.targets.items()}
-    found = {name: np.zeros(np.shape(a)) for name, a in pairs.targets.items()}
-    for series, times in pairs.pieces():
-        answers = _answer(parts, *pairs.instants(series, times))
-        for name in pairs.targets:
+    found = {name: np.empty(np.shape(a)) for name, a in pairs.targets.items()}
+    for piece in pieces(pairs):
+        answers = _answer(parts, piece.fields, piece.given)
+        for name, whole in found.items():
             if name not in answers:
                 raise ValueError(
                     f"the closure predicts {', '.join(answers) or 'nothing'} and the pairs "
                     f"hold the target {name!r}; score it on pairs with its own targets."
                 )
-            found[name][series, times] = np.asarray(answers[name])
+            shape = (*piece.block.shape, *whole.shape[2:])
+            whole[piece.block.series, piece.block.times] = np.reshape(answers[name], shape)
     return found
 
 
@@ -42,7 +44,7 @@ def extrapolated_share(closure: AbstractClosure | None, pairs: Pairs) -> float:
     for term in () if closure is None else terms(closure):
         if not hasattr(term, "extrapolates") or getattr(term, "lower", 0) is None:
             continue
-        counts = [np.asarray(_outside(term, *pairs.instants(*piece))) for piece in pairs.pieces()]
+        counts = [np.asarray(_outside(term, p.fields, p.given)).ravel() for p in pieces(pairs)]
         shares.append(float(np.concatenate(counts).mean()))
     return max(shares, default=np.nan)
 

@@ -6,6 +6,7 @@ from jaxtyping import Array
 
 from closura.closures.climatological import YEAR, ClimatologicalTendency, harmonics
 from closura.core.learner import AbstractLearner, Pairs
+from closura.core.pieces import cut
 
 MOST_HOURS = 24  # of the day that are told apart
 
@@ -101,8 +102,8 @@ def _solve(gram: np.ndarray, rows: np.ndarray, name: str, pairs: Pairs) -> np.nd
     target = pairs.targets[name]
     shape = np.shape(target)[2:]
     total = np.zeros((len(gram), int(np.prod(shape, dtype=int))))
-    for series, times in pairs.pieces():
-        piece = np.asarray(target[series, times], float)
+    for series, times in cut(pairs):
+        piece = np.asarray(target[series, times], float).sum(axis=0)
         total += rows[times].T @ piece.reshape(len(piece), -1)
     if not np.isfinite(total).all():
         raise ValueError(

@@ -1,35 +1,32 @@
 """A random forest, grown by scikit-learn and kept as arrays that run inside the model."""
 
 import importlib.util
-import os
-from typing import Any
 
 import jax
-import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array
 
 from closura.closures.features import AbstractFeatures, Stencil
-from closura.closures.learned import LearnedClosure, Scaling
+from closura.closures.learned import LearnedClosure
 from closura.core.learner import AbstractLearner, Pairs
+from closura.core.pieces import in_memory
+from closura.learners.growing import MISSING, Growth
 from closura.learners.tables import (
-    Table,
+    HELD,
     check_rows,
+    draw_samples,
     measure_scaling,
-    samples_at_once,
-    standardised_tables,
+    threads,
+    unscaled_inputs,
 )
-from closura.nets.forest import Tree, TreeTable, pack_trees
-
-MISSING = "Forest needs scikit-learn: pip install 'closura[trees]'"
+from closura.nets.forest import pack_trees
 
 
 class Forest(AbstractLearner):
     """The mean of regression trees, each grown on a random part of the samples.
 
     A forest never predicts beyond the targets it has seen. Several outputs share one forest, in
-    standardised units. It is grown on `OMP_NUM_THREADS` threads, or as many as there are cores;
-    their number does not change the result.
+    standardised units. It is grown on `OMP_NUM_THREADS` threads, or as many as there are cores,
+    or by the workers of a Dask cluster; who grows it does not change the result.
 
     Args:
         trees: Number of trees.
@@ -40,18 +37,22 @@ class Forest(AbstractLearner):
         maximum_samples: Share of the samples that each tree is grown on; None draws as many as
             there are, with replacement.
         samples: Most samples that are used, drawn evenly from all pairs; None uses all.
+        cluster: Address of a Dask scheduler, or ``"local"``, a process a core of this computer, if
+            its workers shall grow the trees; they read samples from a temporary folder (`TMPDIR`).
 
     Reference:
-        Breiman (2001), Machine Learning 45, 5-32, doi:10.1023/A:1010933404324.
+        Breiman (2001), Machine Learning 45, 5-32, doi:10.1023/A:1010933404324;
+        Watt-Meyer et al. (2021), Geophys. Res. Lett. 48, doi:10.1029/2021GL092555.
     """
 
-    trees: int = 50
+    trees: int = 16
     features: AbstractFeatures = Stencil(radius=0)
-    depth: int | None = None
-    leaves: int | None = 300
+    depth: int | None = 13
+    leaves: int | None = None
     minimum_leaf: int = 5
     maximum_samples: float | None = 0.5
     samples: int | None = 100_000
+    cluster: str | None = None
 
     def __check_init__(self):
         if importlib.util.find_spec("sklearn") is None:  # said before hours of simulation
@@ -74,68 +75,20 @@ class Forest(AbstractLearner):
         Raises:
             ImportError: scikit-learn is not installed.
         """
-        regressor = _regressor()
+        pairs = in_memory(pairs, HELD)
         features = self.features.bind(pairs)
         check_rows("Forest", features, pairs)
         scaling = measure_scaling(features, pairs)
         chosen, grown = (
             int(jax.random.randint(k, (), 0, 2**31 - 1)) for k in jax.random.split(key)
         )
-        table = self._draw(features, pairs, scaling, np.random.default_rng(chosen))
-        forest = regressor(
-            n_estimators=self.trees,
-            max_depth=self.depth,
-            max_leaf_nodes=self.leaves,
-            min_samples_leaf=self.minimum_leaf,
-            max_samples=self.maximum_samples,
-            n_jobs=int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count() or 1),
-            random_state=grown,
-        )
-        outputs = table.outputs[:, 0] if table.outputs.shape[1] == 1 else table.outputs
-        forest.fit(table.inputs, outputs)
-        return LearnedClosure(features, _unscaled_inputs(scaling), as_table(forest), pairs.passport)
-
-    def _draw(
-        self, features: AbstractFeatures, pairs: Pairs, scaling: Scaling, draw: np.random.Generator
-    ) -> Table:
-        """Return raw inputs and standardised outputs of the samples that trees are grown on."""
-        count = len(pairs) * samples_at_once(features, pairs)
-        wanted = min(count, self.samples or count)
-        rows = np.sort(draw.choice(count, wanted, replace=False, shuffle=False))
-        pieces, seen = [], 0
-        for table in standardised_tables(features, pairs, _unscaled_inputs(scaling)):
-            here = rows[(rows >= seen) & (rows < seen + len(table.inputs))] - seen
-            pieces.append(Table(table.inputs[here], table.outputs[here]))
-            seen += len(table.inputs)
-        return Table(*(np.concatenate(column) for column in zip(*pieces, strict=True)))
-
-
-def as_table(forest: Any) -> TreeTable:
-    """Return a fitted scikit-learn forest of regression trees as arrays."""
-    grown = [estimator.tree_ for estimator in forest.estimators_]
-    return pack_trees(
-        [
-            Tree(t.feature, t.threshold, t.children_left, t.children_right, t.value[:, :, 0])
-            for t in grown
-        ]
-    )
-
-
-def _unscaled_inputs(scaling: Scaling) -> Scaling:
-    """Return the scaling with inputs left as they are: trees compare them with thresholds."""
-    return Scaling(
-        mean=jnp.zeros_like(scaling.mean),
-        deviation=jnp.ones_like(scaling.deviation),
-        output_mean=scaling.output_mean,
-        output_deviation=scaling.output_deviation,
-        lower=scaling.lower,
-        upper=scaling.upper,
-    )
-
-
-def _regressor() -> Any:
-    try:
-        from sklearn.ensemble import RandomForestRegressor
-    except ImportError as missing:
-        raise ImportError(MISSING) from missing
-    return RandomForestRegressor
+        scaling = unscaled_inputs(scaling)
+        table = draw_samples(features, pairs, scaling, self.samples, seed=chosen)
+        growth = Growth(
+            self.trees,
+            {"max_depth": self.depth, "max_leaf_nodes": self.leaves,
+             "min_samples_leaf": self.minimum_leaf, "max_samples": self.maximum_samples},
+            seed=grown,
+        )  # fmt: skip
+        trees = growth.grow(table, threads=threads(), cluster=self.cluster)
+        return LearnedClosure(features, scaling, pack_trees(trees), pairs.passport)

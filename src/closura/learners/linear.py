@@ -18,7 +18,8 @@ from closura.closures.physical import (
     monomials,
 )
 from closura.core.learner import AbstractLearner, Pairs
-from closura.learners.tables import check_rows, measure_scaling, standardised_tables
+from closura.core.pieces import in_memory
+from closura.learners.tables import HELD, check_rows, measure_scaling, standardised_tables
 from closura.nets.affine import Affine
 
 
@@ -39,6 +40,7 @@ class Linear(AbstractLearner):
 
     def fit(self, pairs: Pairs, *, key: Array | None = None) -> LearnedClosure:
         """Return the least-squares closure; the key is not needed."""
+        pairs = in_memory(pairs, HELD)
         features = self.features.bind(pairs)
         check_rows("Linear", features, pairs)
         scaling = measure_scaling(features, pairs)
@@ -84,6 +86,7 @@ class Polynomial(AbstractLearner):
         Raises:
             ValueError: The pairs have more than one output.
         """
+        pairs = in_memory(pairs, HELD)
         features = self.features.bind(pairs)
         scaling = measure_scaling(features, pairs)
         if len(scaling.output_mean) != 1:

@@ -38,6 +38,8 @@ class Network(AbstractLearner):
         seeds: Number of networks trained at once.
         weigh: ``"equal"``: every output counts the same in the loss; ``"mass"``: by the mass of
             its level, where the pairs know it.
+        memory: Memory that the training samples may take [bytes]; a larger record is read anew in
+            each epoch, the next part while the present one is used.
     """
 
     features: AbstractFeatures = Stencil(radius=2)
@@ -57,6 +59,7 @@ class Network(AbstractLearner):
     gap: int = 0
     seeds: int = 1
     weigh: str = "equal"
+    memory: float = 1e9
 
     def __check_init__(self):
         check_choice("Network", "activation", self.activation, ACTIVATIONS)
@@ -85,5 +88,12 @@ class Network(AbstractLearner):
             samples_per_epoch=self.samples_per_epoch,
         )
         return Supervision(
-            "Network", descent, self.held_out, self.blocks, self.gap, self.seeds, self.weigh
+            "Network",
+            descent,
+            self.held_out,
+            self.blocks,
+            self.gap,
+            self.seeds,
+            self.weigh,
+            self.memory,
         )

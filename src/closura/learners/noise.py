@@ -13,6 +13,7 @@ from closura.closures.stochastic import AR1Noise
 from closura.core.closure import AbstractClosure, Sum
 from closura.core.learner import AbstractLearner, Pairs
 from closura.core.passport import Passport
+from closura.core.pieces import pieces
 from closura.learners.windows import Sampling, measure_sampling
 
 
@@ -94,10 +95,12 @@ def residual(pairs: Pairs, closure: AbstractClosure) -> Pairs:
             "fit noise to the deterministic part alone."
         )
     left = {name: np.array(a, dtype=float) for name, a in pairs.targets.items()}
-    for series, times in pairs.pieces():
-        predicted = _predict(closure, *pairs.instants(series, times))
+    for piece in pieces(pairs):
+        predicted = _predict(closure, piece.fields, piece.given)
+        series, times = piece.block
         for name in left.keys() & predicted.keys():
-            left[name][series, times] -= np.asarray(predicted[name])
+            there = left[name][series, times]
+            there -= np.asarray(predicted[name]).reshape(there.shape)
     return replace(pairs, targets=left)
 
 

@@ -13,8 +13,11 @@ from jaxtyping import Array, Float
 from closura.closures.features import AbstractFeatures
 from closura.closures.learned import LearnedClosure, Scaling
 from closura.core.learner import Pairs
-from closura.learners.tables import Table, measure_scaling, standardise
-from closura.learners.training import Descent, check_hold_out, minimise, places_of
+from closura.core.pieces import in_memory
+from closura.learners.samples import Samples
+from closura.learners.stream import samples_of
+from closura.learners.tables import HELD, Table, measure_scaling, standardise
+from closura.learners.training import Descent, check_hold_out, minimise
 from closura.nets.mlp import check_choice
 
 VALIDATION_SAMPLES = 131072  # held-out rows looked at after each epoch, evenly spread
@@ -36,6 +39,7 @@ class Supervision:
         gap: Times dropped from training on each side of a held-out block.
         seeds: Number of networks trained at once.
         weigh: ``"equal"``: every output counts the same; ``"mass"``: by the mass of its level.
+        memory: Bytes that training samples may take; more are read anew in each epoch.
     """
 
     owner: str
@@ -45,6 +49,7 @@ class Supervision:
     gap: int
     seeds: int
     weigh: str = "equal"
+    memory: float = HELD
 
     def check(self) -> None:
         """Raise ValueError if a setting cannot be."""
@@ -52,6 +57,10 @@ class Supervision:
         check_choice(self.owner, "weigh", self.weigh, dict.fromkeys(WEIGHTS))
         self.descent.check(self.owner)
         check_least(self.owner, seeds=(self.seeds, 1), gap=(self.gap, 0))
+        if not self.memory > 0:
+            raise ValueError(
+                f"{self.owner}: memory is {self.memory} bytes; it must be positive, e.g. 1e9."
+            )
 
     def train(
         self,
@@ -72,6 +81,7 @@ class Supervision:
             rescale: Changes the scaling that was measured, where a network wants another.
         """
         initial, order = jax.random.split(key)
+        pairs = in_memory(pairs, self.memory)
         training, held = pairs.split(self.held_out, blocks=self.blocks, gap=self.gap)
         scaling = rescale(measure_scaling(features, training))
         sizes = len(scaling.mean), len(scaling.output_mean)
@@ -82,8 +92,8 @@ class Supervision:
             mean_square_error,
             parameters,
             (rest, weights),
-            standardise(features, training, scaling),
-            thin(standardise(features, held, scaling)),
+            self._samples(features, training, scaling),
+            standardise(features, held, scaling, most=VALIDATION_SAMPLES),
             descent=self.descent,
             key=order,
             learner=self.owner,
@@ -91,6 +101,10 @@ class Supervision:
         )
         network = eqx.combine(found.parameters, rest)
         return LearnedClosure(features, scaling, network, pairs.passport)
+
+    def _samples(self, features: AbstractFeatures, pairs: Pairs, scaling: Scaling) -> Samples:
+        batch = min(self.descent.batch, self.descent.samples_per_epoch or self.descent.batch)
+        return samples_of(self.owner, features, pairs, scaling, memory=self.memory, batch=batch)
 
 
 def mean_square_error(
@@ -123,12 +137,6 @@ def output_weights(owner: str, features: AbstractFeatures, pairs: Pairs) -> Floa
     table = features.collect(like)
     row = table.reshape(-1, table.shape[-1])[0].astype(jnp.float32)
     return row / jnp.mean(row)
-
-
-def thin(table: Table) -> Table:
-    """Return evenly spread samples of a table, not more than one look at an epoch is worth."""
-    rows = len(table.inputs) * places_of(table)
-    return Table(*(column[:: -(-rows // VALIDATION_SAMPLES)] for column in table))
 
 
 def check_least(owner: str, **values: tuple[int, int]) -> None:

@@ -1,6 +1,9 @@
 """Recorded pairs as the tables that predictors are fitted on, a bounded piece at a time."""
 
+import os
+from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -12,6 +15,9 @@ import numpy as np
 from closura.closures.features import AbstractFeatures
 from closura.closures.learned import Scaling
 from closura.core.learner import Pairs
+from closura.core.pieces import Piece, pieces
+
+HELD = 1e9  # bytes of stored pairs up to which they are read once and kept
 
 
 class Table(NamedTuple):
@@ -22,27 +28,24 @@ class Table(NamedTuple):
 
 
 def tables(features: AbstractFeatures, pairs: Pairs) -> Iterator[Table]:
-    """Yield the pairs as tables, in the order (series, time, sample), piece by piece.
+    """Yield the pairs as tables, piece by piece, in the order in which `pieces` walks them.
 
     Args:
         features: Bound features.
         pairs: May be larger than memory: a piece is read when its turn comes.
     """
-    for series, times in pairs.pieces():
-        table, wanted = _tabulate(features, *_piece(features, pairs, series, times))
-        yield Table(np.asarray(table), np.asarray(wanted))
+    for piece in pieces(pairs, instant=bytes_of_table(features, pairs)):
+        yield _table(features, piece)
 
 
 def samples_at_once(features: AbstractFeatures, pairs: Pairs) -> int:
     """Return how many samples one instant of the pairs gives."""
-    piece = _piece(features, pairs, 0, slice(0, 1))
-    return eqx.filter_eval_shape(_tabulate, features, *piece)[0].shape[0]
+    return int(shape_of_table(features, pairs).inputs.shape[0])
 
 
 def check_rows(learner: str, features: AbstractFeatures, pairs: Pairs) -> None:
     """Raise ValueError unless every sample of the features is one row of numbers."""
-    piece = _piece(features, pairs, 0, slice(0, 1))
-    shape = eqx.filter_eval_shape(_tabulate, features, *piece)[0].shape
+    shape = shape_of_table(features, pairs).inputs.shape
     if len(shape) != 2:
         raise ValueError(
             f"{learner} wants samples that are rows, and a sample of {type(features).__name__} has "
@@ -50,18 +53,38 @@ def check_rows(learner: str, features: AbstractFeatures, pairs: Pairs) -> None:
         )
 
 
-def _piece(features: AbstractFeatures, pairs: Pairs, series: int, times: slice) -> tuple:
-    fields, given = pairs.instants(series, times)
+def tabulate(features: AbstractFeatures, fields: Any, given: Any, targets: Any) -> Table:
+    """Return instants (instant, *field) as a table, inside a compiled function."""
     read = {name: fields[name] for name, _ in features.read}
-    targets = {name: np.asarray(a[series, times]) for name, a in pairs.targets.items()}
-    return read, given, targets
-
-
-@eqx.filter_jit
-def _tabulate(features: AbstractFeatures, read: Any, given: Any, targets: Any):
     rows = jax.vmap(features.inputs)(read, given)
     wanted = jax.vmap(features.collect)(targets)
-    return rows.reshape(-1, *rows.shape[2:]), wanted.reshape(-1, *wanted.shape[2:])
+    flat = lambda a: a.reshape(-1, *a.shape[2:])  # noqa: E731
+    return Table(flat(rows), flat(wanted))
+
+
+def shape_of_table(features: AbstractFeatures, pairs: Pairs) -> Table:
+    """Return the shapes and types of the table of one instant, without reading any."""
+    one = lambda a: jax.ShapeDtypeStruct((1, *np.shape(a)[2:]), a.dtype)  # noqa: E731
+    fields, targets = jax.tree.map(one, (dict(pairs.inputs), dict(pairs.targets)))
+    given = {
+        name: {part: jax.ShapeDtypeStruct((1, *np.shape(v)[1:]), np.asarray(v[:1]).dtype)
+               for part, v in parts.items()}
+        for name, parts in pairs.given.items()
+    }  # fmt: skip
+    return eqx.filter_eval_shape(tabulate, features, fields, given or None, targets)
+
+
+def bytes_of_table(features: AbstractFeatures, pairs: Pairs, *, number: int = 8) -> int:
+    """Return the bytes that one instant takes as a table of numbers of so many bytes."""
+    return number * sum(part.size for part in shape_of_table(features, pairs))
+
+
+def _table(features: AbstractFeatures, piece: Piece) -> Table:
+    fields = {name: piece.fields[name] for name, _ in features.read}
+    return Table(*map(np.asarray, _tabulate(features, fields, piece.given, piece.targets)))
+
+
+_tabulate = eqx.filter_jit(tabulate)
 
 
 def measure_scaling(features: AbstractFeatures, pairs: Pairs) -> Scaling:
@@ -73,11 +96,18 @@ def measure_scaling(features: AbstractFeatures, pairs: Pairs) -> Scaling:
     Raises:
         ValueError: The pairs hold values that are not finite.
     """
-    _check_finite(pairs)
-    inputs, outputs = _Moments(), _Moments()
-    for table in tables(features, pairs):
-        inputs.add(table.inputs)
-        outputs.add(table.outputs)
+    inputs, outputs, bad = _Moments(), _Moments(), Counter[str]()
+    for piece in pieces(pairs, instant=bytes_of_table(features, pairs)):
+        bad.update(_not_finite(piece))
+        if not bad:
+            table = _table(features, piece)
+            inputs.add(table.inputs)
+            outputs.add(table.outputs)
+    for name, count in bad.items():
+        raise ValueError(
+            f"{name} of the pairs holds {count} values that are not finite; "
+            "drop those times, or fill them, before fitting."
+        )
     held = partial(jnp.asarray, dtype=float)
     return Scaling(
         mean=held(inputs.mean),
@@ -90,14 +120,24 @@ def measure_scaling(features: AbstractFeatures, pairs: Pairs) -> Scaling:
 
 
 def standardise(
-    features: AbstractFeatures, pairs: Pairs, scaling: Scaling, *, dtype: Any = np.float32
+    features: AbstractFeatures, pairs: Pairs, scaling: Scaling, *, most: int | None = None
 ) -> Table:
-    """Return all pairs as one table, each column minus its mean over its deviation."""
-    pieces = [
-        Table(*(column.astype(dtype) for column in piece))
-        for piece in standardised_tables(features, pairs, scaling)
-    ]
-    return Table(*(np.concatenate(column) for column in zip(*pieces, strict=True)))
+    """Return the pairs as one table in float32, each column minus its mean over its deviation.
+
+    Args:
+        features: Bound features.
+        pairs: In memory or not.
+        scaling: Means and deviations.
+        most: Rows to keep at most, evenly spread; None keeps all. A sample with places has one
+            row at each.
+    """
+    rows = len(pairs) * int(np.prod(shape_of_table(features, pairs).inputs.shape[:-1]))
+    stride = 1 if most is None else -(-rows // most)
+    kept, seen = [], 0
+    for table in standardised_tables(features, pairs, scaling):
+        kept.append(Table(*(c[-seen % stride :: stride].astype(np.float32) for c in table)))
+        seen += len(table.inputs)
+    return Table(*(np.concatenate(column) for column in zip(*kept, strict=True)))
 
 
 def standardised_tables(
@@ -111,6 +151,43 @@ def standardised_tables(
             (table.inputs - scaling.mean) / scaling.deviation,
             (table.outputs - scaling.output_mean) / unit,
         )
+
+
+def unscaled_inputs(scaling: Scaling) -> Scaling:
+    """Return the scaling with inputs left as they are: trees compare them with thresholds."""
+    return replace(
+        scaling, mean=jnp.zeros_like(scaling.mean), deviation=jnp.ones_like(scaling.deviation)
+    )
+
+
+def draw_samples(
+    features: AbstractFeatures, pairs: Pairs, scaling: Scaling, most: int | None, *, seed: int
+) -> Table:
+    """Return standardised samples in one table, drawn evenly from all pairs in their order.
+
+    Args:
+        features: Bound features, whose samples are rows.
+        pairs: May be larger than memory.
+        scaling: Centre and scale of each column.
+        most: How many are drawn at most; None takes all.
+        seed: Which.
+    """
+    count = len(pairs) * samples_at_once(features, pairs)
+    wanted = min(count, most or count)
+    draw = np.random.default_rng(seed)
+    rows = np.sort(draw.choice(count, wanted, replace=False, shuffle=False))
+    pieces, seen = [], 0
+    for table in standardised_tables(features, pairs, scaling):
+        first, last = np.searchsorted(rows, [seen, seen + len(table.inputs)])
+        here = rows[first:last] - seen
+        pieces.append(Table(*(column[here].astype(np.float32) for column in table)))
+        seen += len(table.inputs)
+    return Table(*(np.concatenate(column) for column in zip(*pieces, strict=True)))
+
+
+def threads() -> int:
+    """Return how many threads a library may use: `OMP_NUM_THREADS`, or as many as cores."""
+    return int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count() or 1)
 
 
 class _Moments:
@@ -144,15 +221,12 @@ class _Moments:
         return np.where(self.upper > self.lower, deviation, constant)
 
 
-def _check_finite(pairs: Pairs) -> None:
-    for kind, arrays in (("input", pairs.inputs), ("target", pairs.targets)):
+def _not_finite(piece: Piece) -> dict[str, int]:
+    """Return the number of values that are not finite, of the arrays that hold some."""
+    found = {}
+    for kind, arrays in (("input", piece.fields), ("target", piece.targets)):
         for name, values in arrays.items():
-            bad = 0
-            for series, times in pairs.pieces():
-                piece = np.asarray(values[series, times])
-                bad += int(piece.size - np.count_nonzero(np.isfinite(piece)))
+            bad = int(values.size - np.count_nonzero(np.isfinite(values)))
             if bad:
-                raise ValueError(
-                    f"{kind} {name!r} of the pairs holds {bad} values that are not finite; "
-                    "drop those times, or fill them, before fitting."
-                )
+                found[f"{kind} {name!r}"] = bad
+    return found

@@ -13,6 +13,8 @@ from jax import lax
 from jaxtyping import Array, Float, Int
 
 from closura.core import progress
+from closura.learners.processes import check_shares, shared
+from closura.learners.samples import Held, Samples
 from closura.nets.mlp import check_choice
 
 WARM_UP = 0.05  # share of all updates over which the learning rate rises from zero
@@ -127,15 +129,16 @@ def minimise(
     the same mini-batches. An update whose gradient is not finite is left out. After each epoch the
     held-out loss is taken and ``progress.report("train", ...)`` tells it, with the learner's name,
     epoch, epochs, loss (mean over the epoch), validation, start (validation before the first
-    epoch) and measure. The parameters of the start compete too: the result is never worse.
+    epoch) and measure. The parameters of the start compete too: the result is never worse. Where
+    several processes run together (see `distributed`), each works on its share of every batch.
 
     Args:
         loss: Mean loss of one set of parameters over a batch. Give the same function object each
             time: compiled epochs are found again by it.
         parameters: Arrays with the sets counted along the first axis (None elsewhere).
         constants: What the loss needs besides, any pytree; may hold things that are no arrays.
-        training: Arrays with samples along the first axis.
-        validation: The same for held-out samples.
+        training: Arrays with samples along the first axis, or `Samples` (see `Stream`).
+        validation: Arrays of held-out samples.
         descent: Settings.
         key: Order of the samples.
         learner: Name for reports and errors.
@@ -145,23 +148,27 @@ def minimise(
 
     Raises:
         FloatingPointError: No parameters with a finite held-out loss were found.
+        ValueError: The processes cannot share the batches.
     """
-    count = len(jax.tree.leaves(training)[0])
-    drawn = min(count, descent.samples_per_epoch or count)
+    samples: Samples = training if hasattr(training, "parts") else Held(_on_device(training))
+    drawn = min(samples.count, descent.samples_per_epoch or samples.count)
     batch = min(descent.batch, drawn)
-    updates = descent.epochs * (drawn // batch)
+    check_shares(learner, batch)
+    each = drawn // batch  # updates an epoch
     shuffle = np.random.default_rng(int(jax.random.randint(key, (), 0, 2**31 - 1)))
-    training, validation = jax.tree.map(jnp.asarray, (training, validation))
+    validation = _on_device(validation)
     stages = stages if stages is not None else [None] * descent.epochs
     earliest = next(i for i, stage in enumerate(stages) if stage is stages[-1])
-    state = _begin(parameters, descent, updates)
+    state = _begin(parameters, descent, descent.epochs * each)
     best = _Best(parameters, _validate(loss, parameters, constants, validation, stages[-1]))
     for epoch, stage in enumerate(stages):
-        order = shuffle.permutation(count)[: drawn // batch * batch].reshape(-1, batch)
-        rows = jnp.asarray(order, jnp.int32)
-        parameters, state, losses = _epoch(
-            loss, parameters, state, constants, training, rows, stage, descent, updates
-        )
+        losses: Any = 0.0
+        for part, rows in samples.parts(shuffle, each, batch):
+            parameters, state, mean = shared(
+                _epoch, (parameters, state), part, rows.astype(np.int32),
+                (loss, constants, stage, descent, descent.epochs * each),
+            )  # fmt: skip
+            losses = losses + np.asarray(mean) * (len(rows) / each)
         found = _validate(loss, parameters, constants, validation, stages[-1])
         best.compare(parameters, found, patient=epoch < earliest)
         leader = best.leader
@@ -220,23 +227,19 @@ def _begin(parameters: Any, descent: Descent, updates: int) -> Any:
     return jax.vmap(descent.optimiser(updates).init)(parameters)
 
 
-@eqx.filter_jit
 def _epoch(
-    loss: Loss,
-    parameters: Any,
-    state: Any,
-    constants: Any,
+    carried: tuple[Any, Any],
     training: Any,
     rows: Int[Array, "update batch"],
-    stage: Any,
-    descent: Descent,
-    updates: int,
+    settings: tuple[Loss, Any, Any, Descent, int],
+    average: Callable[[Any], Any],
 ) -> tuple[Any, Any, Float[Array, "set"]]:
     """Return parameters, optimiser state and mean loss after one pass over the rows."""
+    loss, constants, stage, descent, updates = settings
     optimiser = descent.optimiser(updates)
 
     def update_one(parameters: Any, state: Any, batch: Any) -> tuple[Any, Any, Array]:
-        value, slope = jax.value_and_grad(loss)(parameters, constants, batch, stage)
+        value, slope = average(jax.value_and_grad(loss)(parameters, constants, batch, stage))
         step, after = optimiser.update(slope, state, parameters)
         moved = optax.apply_updates(parameters, step)
         finite = jnp.all(jnp.stack([jnp.all(jnp.isfinite(a)) for a in jax.tree.leaves(slope)]))
@@ -247,7 +250,7 @@ def _epoch(
         moved, after, values = jax.vmap(update_one, in_axes=(0, 0, None))(*carry, batch)
         return (moved, after), values
 
-    (parameters, state), losses = lax.scan(update, (parameters, state), rows)
+    (parameters, state), losses = lax.scan(update, carried, rows)
     return parameters, state, jnp.mean(losses, axis=0)
 
 
@@ -278,3 +281,7 @@ def _choose(better: Any, new: Any, old: Any) -> Any:
 def _matrices(tree: Any) -> Any:
     """Return which arrays are matrices: those whose decay is wanted."""
     return jax.tree.map(lambda a: jnp.ndim(a) > 1, tree)
+
+
+def _on_device(arrays: Any) -> Any:
+    return jax.tree.map(jnp.asarray, arrays)

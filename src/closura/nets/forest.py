@@ -43,27 +43,37 @@ class TreeTable(eqx.Module):
         return self.left + ~self.leaf
 
     def __call__(self, values: Float[Array, "sample feature"]) -> Float[Array, "sample output"]:
-        trees, nodes = self.left.shape
-        samples, features = values.shape
-        first = (nodes * jnp.arange(trees, dtype=jnp.int32))[:, None]
-        feature, threshold, left = (
-            jnp.ravel(a) for a in (self.feature, self.threshold, self.left + first)
-        )
-        # One tree after the other over all samples: a tree's table then stays in the fastest cache.
-        start = jnp.broadcast_to(first, (trees, samples))
-        columns, which = jnp.ravel(values.T), jnp.arange(samples, dtype=jnp.int32)
-
-        def descend(_: Any, node: Array) -> Array:
-            if features == 1:
-                value = values[:, 0]
-            else:
-                value = _pick(columns, samples * _pick(feature, node) + which)
-            return _pick(left, node) + (value > _pick(threshold, node))
-
-        node = lax.fori_loop(0, self.depth, descend, start)
-        flat = self.value.reshape(trees * nodes, -1)
-        found = flat.at[node].get(mode="promise_in_bounds")
+        found = leaf_values(self, values)
         return jnp.mean(found, axis=0, dtype=float)  # many small numbers: as exact as JAX may be
+
+
+def leaf_values(table: Any, values: Float[Array, "sample feature"]) -> Array:
+    """Return what every tree says of every sample, (tree, sample, output).
+
+    Args:
+        table: Holds feature, threshold, left, value and depth, as `TreeTable` does.
+        values: Samples.
+    """
+    trees, nodes = table.left.shape
+    samples, features = values.shape
+    first = (nodes * jnp.arange(trees, dtype=jnp.int32))[:, None]
+    feature, threshold, left = (
+        jnp.ravel(a) for a in (table.feature, table.threshold, table.left + first)
+    )
+    # One tree after the other over all samples: a tree's table then stays in the fastest cache.
+    start = jnp.broadcast_to(first, (trees, samples))
+    columns, which = jnp.ravel(values.T), jnp.arange(samples, dtype=jnp.int32)
+
+    def descend(_: Any, node: Array) -> Array:
+        if features == 1:
+            value = values[:, 0]
+        else:
+            value = _pick(columns, samples * _pick(feature, node) + which)
+        return _pick(left, node) + (value > _pick(threshold, node))
+
+    node = lax.fori_loop(0, table.depth, descend, start)
+    flat = table.value.reshape(trees * nodes, -1)
+    return flat.at[node].get(mode="promise_in_bounds")
 
 
 def _pick(table: Array, index: Array) -> Array:

@@ -6,6 +6,7 @@ REGISTRY: dict[str, dict[str, str]] = {
         "Lorenz96": "closura.models.lorenz96:Lorenz96",
         "Lorenz96TwoScale": "closura.models.lorenz96:Lorenz96TwoScale",
         "ShallowWater": "closura.models.shallow_water:ShallowWater",
+        "PrimitiveEquations": "closura.models.primitive_equations:PrimitiveEquations",
     },
     "steppers": {
         "Euler": "closura.core.steppers:Euler",
@@ -35,6 +36,7 @@ REGISTRY: dict[str, dict[str, str]] = {
         "White": "closura.learners.noise:White",
         "WithNoise": "closura.learners.noise:WithNoise",
         "Online": "closura.learners.online:Online",
+        "BoostedTrees": "closura.learners.boosted:BoostedTrees",
         "ClimatologicalCorrection": "closura.learners.climatology:ClimatologicalCorrection",
     },
     "solvers": {
