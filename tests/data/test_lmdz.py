@@ -109,6 +109,24 @@ def test_states_of_the_physics_stand_beside_the_winds(guide, tmp_path):
     assert np.all(np.diff(pairs.inputs["p"], axis=2) > 0)
 
 
+def test_the_ground_is_a_field_that_never_changes(guide, tmp_path):
+    write_guide(guide, records=3)
+    ground = np.arange(7.0 * 8).reshape(7, 8)
+    dims = ("time_counter", "lat", "lon")
+    write_states(
+        tmp_path / "histins.nc", records=3, phis=(dims[1:], ground, {"units": "m"}),
+        land=(dims, np.broadcast_to(ground, (3, 7, 8))),
+    )  # fmt: skip
+    layout = Lmdz(start="1981-01-01", states=str(tmp_path / "histins.nc"))
+    still = {"orography": "phis", "land": "land"}
+    pairs = read_pairs(guide, layout=layout, inputs={"T": "temp"}, static=still)
+    wanted = ground[-2:0:-1, [4, 5, 6, 7, 0, 1, 2, 3]]
+    np.testing.assert_array_equal(pairs.static["orography"], wanted)
+    np.testing.assert_array_equal(pairs.static["land"], wanted)
+    with pytest.raises(ValueError, match=r"static.ps: 'psol' changes along 'time'; read it as one"):
+        read_pairs(guide, layout=layout, inputs={"T": "temp"}, static={"ps": "psol"})
+
+
 def test_a_file_that_another_program_flipped_gives_the_same(guide, tmp_path):
     write_guide(guide)
     with xr.open_dataset(guide, decode_times=False) as file:

@@ -101,7 +101,7 @@ def _stamp(value) -> str:
 def _placed(array: xr.DataArray, sample: str, guide: xr.Dataset) -> xr.Variable:
     """Return a variable on (time, [level,] lat, lon) of the guide."""
     rest = [dim for dim in array.dims if dim != sample]
-    if len(rest) not in (2, 3) or sample not in array.dims:
+    if len(rest) not in (2, 3):
         raise ValueError(
             f"{array.name!r} has dimensions {dict(array.sizes)}; wanted are time, perhaps levels, "
             "latitude and longitude, in this order."
@@ -109,10 +109,11 @@ def _placed(array: xr.DataArray, sample: str, guide: xr.Dataset) -> xr.Variable:
     own = dict(
         zip(("lat", "lon") if len(rest) == 2 else ("level", "lat", "lon"), rest, strict=True)
     )
-    array = array.transpose(sample, *rest)
+    moving = [sample] if sample in array.dims else []
+    array = array.transpose(*moving, *rest)
     for name, dim in own.items():
         array = array.isel({dim: _match(array, str(dim), guide[name].values, name)})
-    dims = ("time", *own)
+    dims = (*(["time"] if moving else []), *own)
     return xr.Variable(dims, array.data, array.attrs)
 
 

@@ -1,6 +1,7 @@
 """Training pairs from a user's own files, and pairs stored and read back."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -38,6 +39,7 @@ def read_pairs(
     sample: str = "time",
     level: str | Sequence[str] | None = None,
     series: str | Sequence[str] = (),
+    static: Mapping[str, Specification] | None = None,
     weights: Mapping[str, Any] | None = None,
     skip: int = 0,
     on_missing: str = "error",
@@ -58,6 +60,8 @@ def read_pairs(
         sample: Name of the dimension of time (or whatever counts the samples of a record).
         level: Names of the other dimensions that belong to one sample, in order.
         series: Names of dimensions whose points are records of their own, e.g. columns.
+        static: Fields that never change and that features may ask for, e.g. the height of the
+            ground; named as inputs are.
         weights: How the mass of a level is found: ``variable`` names it, or else arguments of
             `pressure_thickness`; ``levels`` as for a variable.
         skip: Number of samples to leave out at the start, e.g. of a spin-up.
@@ -86,10 +90,12 @@ def read_pairs(
     levels = (level,) if isinstance(level, str) else tuple(level or ())
     dims = SampleDims(sample, levels, (series,) if isinstance(series, str) else tuple(series))
     wanted = {r.variable for side in readings.values() for r in side.values()}
-    wanted |= _names_in(weights)
+    still = make_readings("static", static) if static else {}
+    wanted |= _names_in(weights) | {reading.variable for reading in still.values()}
     file = _opened(paths, wanted, dims, layout, skip, lazy=lazy)
     source = ", ".join(path.name for path in paths)
     pairs = _paired(file, readings, dims, weights, source, lazy=lazy)
+    pairs = replace(pairs, static=_read_static(file, still, dims))
     return without_missing(pairs, on_missing, file, dims, readings)
 
 
@@ -124,6 +130,30 @@ def _paired(file: xr.Dataset, readings, dims, weights, source: str, *, lazy: boo
         coordinates=places_of(file, dims.levels),
         given=calendar_of(file[dims.sample].values) if dated else {},
     )
+
+
+def _read_static(file: xr.Dataset, readings: Mapping[str, Reading], dims) -> dict[str, np.ndarray]:
+    """Return fields that never change, (*levels)."""
+    found = {}
+    for name, reading in readings.items():
+        array = file[reading.variable]
+        if dims.sample in array.dims:
+            first, last = array.isel({dims.sample: 0}), array.isel({dims.sample: -1})
+            if not np.allclose(first.values, last.values, rtol=0, atol=0, equal_nan=True):
+                raise ValueError(
+                    f"static.{name}: {reading.variable!r} changes along {dims.sample!r}; read it "
+                    "as one of the inputs."
+                )
+            array = first
+        foreign = [str(dim) for dim in array.dims if dim not in dims.levels]
+        if foreign:
+            raise ValueError(
+                f"static.{name}: {reading.variable!r} has dimensions {dict(array.sizes)}; wanted "
+                f"are some of {', '.join(dims.levels) or 'none'}. Name {foreign[0]!r} as level=."
+            )
+        array = array.transpose(*[dim for dim in dims.levels if dim in array.dims])
+        found[name] = _in_units(name, array, reading)[0]
+    return found
 
 
 def _oddities(file: xr.Dataset, dims: SampleDims) -> tuple[str, ...]:
