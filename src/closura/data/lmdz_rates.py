@@ -8,7 +8,7 @@ from closura.grids.lmdz_guide import DAY
 
 RATES = ("measured", "per day", "per call")
 CLEAR = 0.05  # relative spread of the measured factor beyond which the file follows no formula
-RECORDS = 4  # records that are looked at
+RECORDS, MERIDIANS = 4, 16  # how many of them are looked at
 FAINT = 1e-2  # share of the largest departure below which a point says little in single precision
 
 
@@ -54,10 +54,11 @@ def measured_ratio(file: xr.Dataset, grid: Grid, component: str, name: str) -> f
     absent = [n for n in (analysis, alpha, component) if n not in file]
     if absent:
         raise ValueError(_unclear(name, component, f"has no {absent[0]!r}"))
-    few = file.isel(TIME=slice(0, RECORDS))
+    some = slice(None, None, max(1, file.sizes["LONU"] // MERIDIANS))
+    few = file.isel(TIME=slice(0, RECORDS), LONU=some, LONV=some)
     departure = read_values(few[analysis]) - read_values(few[component])
-    length = grid.cu if component == "u" else grid.cv
-    one_call = read_values(file[alpha]) * length * departure
+    length = (grid.cu if component == "u" else grid.cv)[..., some]
+    one_call = read_values(few[alpha]) * length * departure
     saved = read_values(few[f"{component}cov"])
     # Levels low in the boundary layer may be tapered (guide_BL=n): the largest ratio counts.
     by_level = [_ratio(saved[:, k], one_call[:, k]) for k in range(saved.shape[1])]
