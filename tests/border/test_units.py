@@ -84,3 +84,9 @@ def test_spellings_of_one_unit_are_the_same():
 )
 def test_tendency_has_the_unit_per_time(units, time, expected):
     assert tendency_units(units, time) == expected
+
+
+def test_a_tendency_of_a_wind_converts_from_a_day():
+    # 5 m/s in a day of 86400 s.
+    assert convert_units(5.0, "m s-1 day-1", "m s-2") == pytest.approx(5 / 86400, rel=1e-12)
+    assert convert_units(2.0, "m s-1 s-1", "m s-2") == 2.0

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import closura
+from lmdz_files import write_guide, write_states
 
 BUNDLED = sorted(p.stem for p in (Path(closura.__file__).parent / "experiments").glob("*.yaml"))
 FILES = {"gate_columns": ("scam_gate3_h1.nc", "scam_gate3_h2.nc")}
@@ -18,6 +19,9 @@ FILES = {"gate_columns": ("scam_gate3_h1.nc", "scam_gate3_h2.nc")}
 def test_a_bundled_experiment_finds_the_numbers_that_it_expects(name, tmp_path, data_file):
     for file in FILES.get(name, ()):
         data_file(file)
+    if name == "lmdz_columns":  # a template: the files are the user's
+        write_guide(tmp_path / "guide_ins.nc")
+        write_states(tmp_path / "histins.nc")
     script = "import sys; from closura.cli import main; sys.argv[0] = 'closura'; main()"
     # Where a file was found depends on where the tests run: pass the place on.
     found = [str(data_file(file).parent) for file in FILES.get(name, ())]

@@ -1,6 +1,7 @@
 """Several netCDF or Zarr files as one Dataset along the dimension of samples."""
 
 import glob
+import warnings
 from collections.abc import Collection, Sequence
 from difflib import get_close_matches
 from pathlib import Path
@@ -9,6 +10,7 @@ import numpy as np
 import xarray as xr
 
 from closura.data.fetch import PUBLIC_FILES, fetch
+from closura.data.places import place_name
 
 ALL_NAMES = "all_names"  # attribute of a piece: what its file holds, for guesses
 
@@ -73,11 +75,7 @@ def open_merged(
 def _read(path: Path, wanted: Collection[str], sample: str, *, chunks: dict | None) -> xr.Dataset:
     """Return what one file holds of the wanted variables, with other names kept for guesses."""
     try:
-        file = (
-            xr.open_zarr(path, chunks=chunks, consolidated=False, decode_timedelta=False)
-            if path.is_dir()
-            else xr.open_dataset(path, chunks=chunks, decode_timedelta=False)
-        )
+        file = _opened(path, chunks)
     except (OSError, ValueError) as error:
         line = " ".join(str(error).split())[:200]
         raise ValueError(
@@ -95,7 +93,23 @@ def _read(path: Path, wanted: Collection[str], sample: str, *, chunks: dict | No
         _refuse_name(next(iter(wanted)), sorted(map(str, file.data_vars)), [path])
     chosen = file[held].reset_coords([n for n in held if n in file.coords and n not in file.dims])
     chosen = chosen.drop_vars([n for n in chosen.coords if n not in chosen.dims])
+    inside = set(chosen.dims) - {sample}
+    places = {
+        name: one
+        for name, one in file.variables.items()
+        if name not in chosen.variables and place_name(one) and inside.issuperset(one.dims)
+    }
+    chosen = chosen.assign_coords(places)
     return chosen.assign_attrs({ALL_NAMES: sorted(map(str, file.data_vars))})
+
+
+def _opened(path: Path, chunks: dict | None) -> xr.Dataset:
+    with warnings.catch_warnings():
+        # A file may declare `_FillValue` and another `missing_value`: both are read as missing.
+        warnings.filterwarnings("ignore", "variable .* has multiple fill values")
+        if path.is_dir():
+            return xr.open_zarr(path, chunks=chunks, consolidated=False, decode_timedelta=False)
+        return xr.open_dataset(path, chunks=chunks, decode_timedelta=False)
 
 
 def _joined(pieces: list[xr.Dataset], sample: str) -> xr.Dataset:

@@ -18,6 +18,7 @@ FORMATS = {
     "mom6": "closura.export.mom6:export_mom6",
     "stablehlo": "closura.export.stablehlo:export_stablehlo",
     "source": "closura.export.source:export_source",
+    "guide_add": "closura.export.guide_add:export_guide_add",
 }
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 

@@ -101,6 +101,8 @@ REGISTRY: dict[str, dict[str, str]] = {
         "Mahalanobis": "closura.closures.novelty:Mahalanobis",
         "MinMax": "closura.closures.novelty:MinMax",
         "OneClassSVM": "closura.learners.novelty:OneClassSVM",
+    "layouts": {
+        "lmdz": "closura.data.lmdz:Lmdz",
     },
 }
 
@@ -117,4 +119,5 @@ CONTRACTS = {
     "simulators": "closura.core.calibrate:AbstractSimulator",
     "tapers": "closura.closures.tapers:AbstractTaper",
     "novelties": "closura.closures.novelty:AbstractNovelty",
+    "layouts": "closura.data.layouts:AbstractLayout",
 }

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from closura.data.layouts import AbstractLayout
 from closura.data.pairs import read_pairs, save_pairs
 from closura.experiment.kind import Document, Kind
 from closura.experiment.kinds.pairs import (
@@ -19,7 +20,7 @@ from closura.experiment.kinds.pairs import (
 from closura.experiment.specification import LearningSkeleton, Name, Section, Skeleton, Spec
 from closura.experiment.steps import Step, hash_of, some
 from closura.experiment.work import Work
-from closura.registry import nearest
+from closura.registry import build, nearest
 
 if TYPE_CHECKING:
     from closura.experiment.loading import Experiment
@@ -38,11 +39,15 @@ class HeldOut(Section):
 
 
 class Recorded(BaseModel):
-    """Training data from the user's own files; all but `held_out` goes to `read_pairs`."""
+    """Training data from the user's own files; all but `held_out` goes to `read_pairs`.
+
+    `layout` is the name of a registered layout, or a mapping with its settings.
+    """
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
     files: str | list[str]
+    layout: Spec | None = None
     held_out: HeldOut = HeldOut()
 
 
@@ -95,6 +100,7 @@ def _tidy(document: Document, source: str) -> Document:
 def _settle(experiment: "Experiment") -> Skeleton:
     """Refuse a key of `data` that `read_pairs` does not take."""
     settings = cast(RecordedExperiment, experiment.settings)
+    _layout(settings.data)
     known = [*inspect.signature(read_pairs).parameters, "held_out"]
     for key in settings.data.model_extra or {}:
         if key not in known:
@@ -122,19 +128,27 @@ def _steps(work: Work) -> list[Step]:
 def split_file_pairs(work: Work) -> None:
     """Read pairs from the user's files and hold out blocks of time."""
     data = cast(RecordedExperiment, work.experiment.settings).data
-    settings = {k: v for k, v in data.model_dump().items() if k not in ("files", "held_out")}
-    pairs = read_pairs(data.files, **settings)
+    own = ("files", "held_out", "layout")
+    settings = {k: v for k, v in data.model_dump().items() if k not in own}
+    pairs = read_pairs(data.files, layout=_layout(data), **settings)
     held = data.held_out
     training, test = pairs.split(held.fraction, blocks=held.blocks, gap=held.gap)
     save_pairs(work.folder / TRAINING, training)
     save_pairs(work.folder / HELD_OUT, test)
 
 
+def _layout(data: Recorded) -> AbstractLayout | None:
+    """Return what knows the files' own layout, or None where they are as `read_pairs` wants."""
+    return None if data.layout is None else build("layouts", data.layout, path="data.layout")
+
+
 def _file_hashes(work: Work) -> list[str]:
     """Return the content of every input file, as hashes: a changed file is another input."""
     from closura.data.files import find_files
 
-    paths = find_files(cast(RecordedExperiment, work.experiment.settings).data.files)
+    data = cast(RecordedExperiment, work.experiment.settings).data
+    layout = _layout(data)
+    paths = find_files(data.files) + ([] if layout is None else layout.beside())
     return [f"{path.name} {hash_of(path)}" for path in paths]
 
 
