@@ -83,10 +83,9 @@ def explain_blow_up(
 
 def one_of(snapshot: Snapshot, index: int) -> Snapshot:
     """Return one member of a snapshot, on an axis of length one."""
-    pick = lambda leaf: leaf[..., index : index + 1]  # noqa: E731
-    return snapshot._replace(
-        state=jax.tree.map(pick, snapshot.state), memory=jax.tree.map(pick, snapshot.memory)
-    )
+    moving = (snapshot.state, snapshot.memory)
+    state, memory = jax.tree.map(lambda leaf: leaf[..., index : index + 1], moving)
+    return snapshot._replace(state=state, memory=memory)
 
 
 @eqx.filter_jit
