@@ -37,8 +37,9 @@ def unet(pairs):
     features = LatLonImage().bind(pairs)
     layout = features.layout
     outputs = sum(slot.size for slot in layout.written)
-    network = eqx.filter_jit(draw_unet)(len(layout.names), outputs, width=4, depth=2, activation="tanh",
-                        poles=layout.poles, signs=layout.signs, key=KEY)  # fmt: skip
+    settings = {"width": 4, "depth": 2, "activation": "tanh", "poles": layout.poles}
+    settings |= {"signs": layout.signs, "key": KEY}
+    network = eqx.filter_jit(draw_unet)(len(layout.names), outputs, **settings)
     return excited(features, network)
 
 
@@ -46,8 +47,8 @@ def graph(pairs, nearest=None):
     features = SphereMesh(nearest=nearest).bind(pairs)
     layout = features.layout
     outputs = sum(slot.size for slot in layout.written)
-    network = eqx.filter_jit(draw_graph)(len(layout.names), outputs, width=4, rounds=2, activation="tanh",
-                         winds=wind_channels(layout), key=KEY)  # fmt: skip
+    settings = {"width": 4, "rounds": 2, "activation": "tanh", "winds": wind_channels(layout)}
+    network = eqx.filter_jit(draw_graph)(len(layout.names), outputs, **settings, key=KEY)
     return excited(features, replace(network, mesh=features.mesh))
 
 

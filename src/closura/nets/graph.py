@@ -5,6 +5,7 @@ from typing import NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int
 
 from closura.nets.mlp import ACTIVATIONS, HALVED, MLP, initialise
@@ -136,18 +137,17 @@ def draw_graph(
     """
     gain = 2 if activation in HALVED else 1
 
-    def matrix(key: Array, before: int, fan: int) -> Array:
-        return (gain / fan) ** 0.5 * jax.random.normal(key, (before, width), jnp.float32)
-
     def layer(key: Array, before: int) -> Layer:
-        keys = jax.random.split(key, 6)
-        fan = 2 * before + 3
+        fan, after = 2 * before + 3, before + width
+        rows = {"send": (before, fan), "receive": (before, fan), "edge": (3, fan), "gate": (3, 3),
+                "own": (before, after), "heard": (width, after)}  # fmt: skip
+        count = sum(size for size, _ in rows.values())
+        normal = jax.random.normal(key, (count, width), jnp.float32)  # one: it compiles for long
+        ends = np.cumsum([size for size, _ in rows.values()])[:-1].tolist()
+        parts = zip(rows.items(), jnp.split(normal, ends), strict=True)
+        drawn = {name: (gain / inputs) ** 0.5 * part for (name, (_, inputs)), part in parts}
         zero = jnp.zeros(width, jnp.float32)
-        return Layer(
-            matrix(keys[0], before, fan), matrix(keys[1], before, fan), matrix(keys[2], 3, fan),
-            matrix(keys[5], 3, 3), zero, matrix(keys[3], before, before + width),
-            matrix(keys[4], width, before + width), zero,
-        )  # fmt: skip
+        return Layer(**drawn, message=zero, offset=zero)
 
     first, *keys = jax.random.split(key, rounds + 1)
     layers = tuple(layer(k, inputs if n == 0 else width) for n, k in enumerate(keys))

@@ -1,10 +1,12 @@
 """A U-Net on images of the sphere, with its weights as plain arrays."""
 
+from itertools import pairwise
 from typing import NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
@@ -113,27 +115,33 @@ def draw_unet(
         Ronneberger et al. (2015), arXiv:1505.04597; He et al. (2015), arXiv:1502.01852.
     """
     sizes = [width * 2**level for level in range(depth + 1)]
-    keys = iter(jax.random.split(key, 4 * depth + 3))
-
-    def block(before: int, after: int) -> tuple[Convolution, Convolution]:
-        return _draw(before, after, activation, next(keys)), _draw(
-            after, after, activation, next(keys)
-        )
-
-    down = tuple(block(([inputs, *sizes])[level], sizes[level]) for level in range(depth + 1))
-    up = tuple(block(sizes[level] + sizes[level + 1], sizes[level]) for level in range(depth))
+    own, beside = jax.random.split(key)
+    down = list(pairwise([inputs, *sizes]))
+    up = [(fine + coarse, fine) for fine, coarse in pairwise(sizes)]
+    twice = [pair for before, after in (*down, *up) for pair in ((before, after), (after, after))]
+    drawn = _draw(twice, activation, own)
+    blocks = list(zip(drawn[::2], drawn[1::2], strict=True))
     column = initialise(
-        inputs, outputs, width=4 * width, depth=2, activation=activation, key=next(keys)
+        inputs, outputs, width=4 * width, depth=2, activation=activation, key=beside
     )
     last = Convolution(jnp.zeros((width, outputs), jnp.float32), jnp.zeros(outputs, jnp.float32))
-    return UNet(column, down, up, last, activation, poles, signs)
+    first, second = tuple(blocks[: depth + 1]), tuple(blocks[depth + 1 :])
+    return UNet(column, first, second, last, activation, poles, signs)
 
 
-def _draw(inputs: int, outputs: int, activation: str, key: Array) -> Convolution:
-    shape = (WINDOW, WINDOW, inputs, outputs)
-    variance = (2 if activation in HALVED else 1) / (WINDOW**2 * inputs)
-    weights = variance**0.5 * jax.random.normal(key, shape, jnp.float32)
-    return Convolution(weights, jnp.zeros(outputs, jnp.float32))
+def _draw(sizes: list[tuple[int, int]], activation: str, key: Array) -> list[Convolution]:
+    """Return convolutions of (inputs, outputs), from one draw: a draw takes long to compile."""
+    shapes = [(WINDOW, WINDOW, inputs, outputs) for inputs, outputs in sizes]
+    ends = np.cumsum([np.prod(shape) for shape in shapes])
+    normal = jax.random.normal(key, (int(ends[-1]),), jnp.float32)
+    gain = 2 if activation in HALVED else 1
+    return [
+        Convolution(
+            (gain / (WINDOW**2 * shape[2])) ** 0.5 * part.reshape(shape),
+            jnp.zeros(shape[3], jnp.float32),
+        )
+        for shape, part in zip(shapes, jnp.split(normal, ends[:-1].tolist()), strict=True)
+    ]
 
 
 def _convolve(image: Array, convolution: Convolution) -> Array:
