@@ -101,6 +101,7 @@ REGISTRY: dict[str, dict[str, str]] = {
         "Mahalanobis": "closura.closures.novelty:Mahalanobis",
         "MinMax": "closura.closures.novelty:MinMax",
         "OneClassSVM": "closura.learners.novelty:OneClassSVM",
+    },
     "layouts": {
         "lmdz": "closura.data.lmdz:Lmdz",
     },
