@@ -50,12 +50,12 @@ def test_wind_is_scored_first_and_temperature_always():
 
 
 def test_the_error_is_the_bias_and_a_little_noise(scores):
-    # the bias of 4 m/s in u and the noise of two means of 60 instants in u and v: 4 / 60
-    expected = np.sqrt(4.0**2 + 4 / 60)
+    # the bias of 4 m/s in u and the noise of two means of 60 instants in u and v: 4 / 60, by half
+    expected = np.sqrt((4.0**2 + 4 / 60) / 2)
     found = scores["mean_error"].sel(model="no closure", variable="wind")
     assert float(found) == pytest.approx(expected, abs=0.1)
     floor = float(scores["mean_error"].sel(model="noise floor", variable="wind"))
-    assert floor == pytest.approx(np.sqrt(4 / 60), abs=0.05)
+    assert floor == pytest.approx(np.sqrt(2 / 60), abs=0.05)
 
 
 def test_zonal_means_carry_less_noise(scores):
@@ -117,7 +117,7 @@ def test_against_one_climatology_the_floor_is_the_sampling_error_of_the_model():
         {"no closure": climate(wind=4.0, seed=1)}, truth=one, other=None, resampling=RESAMPLING
     )
     floor = float(found["mean_error"].sel(model="noise floor", variable="wind"))
-    assert floor == pytest.approx(np.sqrt(2 / 60), abs=0.05)
+    assert floor == pytest.approx(np.sqrt(1 / 60), abs=0.05)
 
 
 def test_a_forecast_by_the_truth_itself_has_no_error_and_another_model_has():

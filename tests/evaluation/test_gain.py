@@ -99,12 +99,13 @@ def test_a_run_that_blew_up_is_called_so():
     assert judge(gain(truth, lost, truth, **SETTINGS), 0.1) == BLEW_UP
 
 
-def test_the_error_of_a_wind_is_that_of_its_vector():
+def test_the_error_of_a_wind_is_the_mean_square_over_both_components():
     dims = ("block", "lat", "lon")
     lat = np.array([-30.0, 60.0])
     zonal = xr.DataArray(np.full((1, 2, 3), 3.0), {"lat": lat}, dims)
     meridional = xr.DataArray(np.full((1, 2, 3), 4.0), {"lat": lat}, dims)
     weights = xr.DataArray([0.7, 0.3], {"lat": lat}, "lat")
     wind = blocks_of([zonal, meridional], [weights, weights])
-    assert distance(wind.mean, np.zeros(12), wind.weights) == pytest.approx(5.0)
-    assert wind.weights[:3].sum() == pytest.approx(0.7)
+    # sqrt((9 + 16) / 2)
+    assert distance(wind.mean, np.zeros(12), wind.weights) == pytest.approx(np.sqrt(12.5))
+    assert wind.weights[:3].sum() == pytest.approx(0.7 / 2)

@@ -1,8 +1,8 @@
 """Scores of free runs: how far time means are from the truth's, and what the circulation is like.
 
 All scores come from statistics of runs (`statistics_of`, `free_run`), so that a run of any length
-costs the same. Fields with the names u and v are taken together as "wind": its error is that of
-the wind vector. Temperature is scored wherever it is there, corrected or not.
+costs the same. Fields with the names u and v are taken together as "wind": its error is the
+root-mean-square over both components. Temperature is scored wherever it is there, corrected or not.
 """
 
 import json

@@ -88,8 +88,11 @@ def floor(
     generator = np.random.default_rng(seed)
     count = len(truth.values)
     if other is None:
-        shares = _resampled(count, samples, generator)
+        # Smooth weights (Dirichlet): few blocks drawn with replacement would often be all of them.
+        # Means so weighted have the variance s2 / (n + 1), that of a mean is s2 / (n - 1).
+        shares = generator.dirichlet(np.ones(count), samples)
         drawn = _lengths(shares, truth.values - truth.mean, truth.weights)
+        drawn *= np.sqrt((count + 1) / (count - 1))
         return _estimate(float(np.sqrt((drawn**2).mean())), drawn, level)
     value = distance(truth.mean, other.mean, truth.weights)
     pooled = np.concatenate([truth.values, other.values]) - truth.mean
@@ -112,7 +115,8 @@ def judge(found: Estimate, floor_uncertainty: float) -> str:
 def blocks_of(fields: list[xr.DataArray], weights: list[xr.DataArray]) -> Blocks:
     """Return the block means of one field, or of several taken together, such as u and v.
 
-    Squares of the fields are added up: the error of (u, v) is that of the wind vector.
+    Their squares are averaged: the error of (u, v) is the root-mean-square over both components,
+    that of the wind vector divided by the square root of 2.
 
     Args:
         fields: Block means, dimensions (block, *dims).
@@ -124,7 +128,7 @@ def blocks_of(fields: list[xr.DataArray], weights: list[xr.DataArray]) -> Blocks
         first = field.isel(block=0)
         share = weight.broadcast_like(first).transpose(*dims).values.ravel()
         values.append(field.transpose("block", *dims).values.reshape(field.sizes["block"], -1))
-        shares.append(share / share.sum())
+        shares.append(share / share.sum() / len(fields))
     return Blocks(np.concatenate(values, axis=1), np.concatenate(shares))
 
 

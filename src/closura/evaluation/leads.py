@@ -51,7 +51,7 @@ def forecast_errors(
         starts: Where to start.
         lead: Length of a forecast [time units].
         every: Interval between two lead times, a multiple of the truth's.
-        variables: What is scored; "wind" is u and v together.
+        variables: What is scored; "wind" is the mean over u and v.
         key: Randomness of the closures.
         inputs: What the model and its closures read.
 
@@ -68,7 +68,9 @@ def forecast_errors(
         squares = {
             name: _squares(kept[name], truth[name], some, steps) for name in names
         }  # fmt: skip
-        pieces.append([sum(squares[n] for n in fields_of(v)) for v in variables])
+        pieces.append(
+            [sum(squares[n] for n in fields_of(v)) / len(fields_of(v)) for v in variables]
+        )
     values = np.concatenate([np.stack(piece) for piece in pieces], axis=1)
     leads = every * np.arange(1, whole(lead, every) + 1)
     return xr.Dataset(
