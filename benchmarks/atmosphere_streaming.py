@@ -66,6 +66,10 @@ class Timed:
     def count(self) -> int:
         return self.inner.count
 
+    @property
+    def finish(self) -> Any:
+        return self.inner.finish
+
     def parts(self, *arguments: Any) -> Iterator[Any]:
         begin = time.perf_counter()
         yield from self.inner.parts(*arguments)
