@@ -80,8 +80,8 @@ def test_a_layout_that_is_not_known_is_refused(place):
 
 
 def test_an_unknown_setting_of_the_layout_offers_the_nearest(place):
-    with pytest.raises(ValueError, match=r"data.layout: lmdz has no setting 'intervall'; did you"):
+    with pytest.raises(ValueError, match=r"data.layout: lmdz has no setting 'evry'; did you"):
         run_experiment(
             place / "my_lmdz.yaml", folder=place / "no", quiet=True,
-            overrides=["data.layout={type: lmdz, intervall: 6 hours}"],
+            overrides=["data.layout={type: lmdz, evry: 6 hours}"],
         )  # fmt: skip

@@ -43,7 +43,7 @@ class Lmdz(AbstractLayout):
     Args:
         start: Date of the first record, e.g. "1981-01-01"; several files, one each. Times count
             from the first record where it is not given.
-        interval: Between two records: 24 hours / `iguide_sav`.
+        every: Between two records: 24 hours / `iguide_sav`.
         states: Further files of the same instants on the grid of the physics (histins.nc), for
             temperature, humidity, surface pressure.
         ucov: What the file's increments of u are: "measured", "per day" or "per call".
@@ -56,7 +56,7 @@ class Lmdz(AbstractLayout):
     targets: ClassVar = {"u": "u_tendency", "v": "v_tendency"}
 
     start: str | tuple[str, ...] | None = None
-    interval: str | float = "6 hours"
+    every: str | float = "6 hours"
     states: str | tuple[str, ...] | None = None
     ucov: str = "measured"
     vcov: str = "measured"
@@ -74,8 +74,8 @@ class Lmdz(AbstractLayout):
                 "increments per call need the time between two calls; add call: 15 minutes (dtvr * "
                 "iperiod of LMDZ)."
             )
-        if not duration(self.interval, name="interval") > 0:
-            raise ValueError(f"interval is {self.interval!r}; it must be positive.")
+        if not duration(self.every, name="every") > 0:
+            raise ValueError(f"every is {self.every!r}; it must be positive.")
 
     def beside(self) -> list[Path]:
         return [] if self.states is None else find_files(_listed(self.states))
@@ -136,7 +136,7 @@ class Lmdz(AbstractLayout):
         for variable in wanted:
             if variable in _GUIDE:
                 found[variable] = _GUIDE[variable](file, grid, rates)
-        times = _times(file.sizes["TIME"], start, self.calendar, duration(self.interval))
+        times = _times(file.sizes["TIME"], start, self.calendar, duration(self.every))
         return xr.Dataset(found, {"time": times} | grid.coordinates())
 
 

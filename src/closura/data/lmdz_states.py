@@ -87,7 +87,7 @@ def _instants(file: xr.Dataset, sample: str, guide: xr.Dataset) -> np.ndarray:
         raise ValueError(
             f"the states hold no {_stamp(absent[0])} ({len(absent)} of {wanted.size} instants are "
             f"missing); they go from {held[0]} to {held[-1]}. Is there a gap, or are start, "
-            "interval or calendar others?"
+            "every or calendar others?"
         )
     return np.array([places[_stamp(value)] for value in wanted])
 
