@@ -65,8 +65,6 @@ _HOME = {
     "learners.ensemble": ("LearnerEnsemble",),
     "learners.images": ("Graph", "UNet"),
     "learners.climatology": ("ClimatologicalCorrection",),
-    "closures.nudging": ("Nudging",),
-    "closures.tapers": ("AbstractTaper", "Between", "BoundaryLayer", "Exponential", "Sponge"),
     "learners.linear": ("Linear", "Polynomial"),
     "learners.network": ("Network",),
     "learners.novelty": ("OneClassSVM",),

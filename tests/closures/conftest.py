@@ -1,18 +1,3 @@
-"""Pairs that features are tried on."""
-
-import pytest
-
-from closura.core.learner import Pairs
-from made_atmosphere import made_pairs
-
-
-@pytest.fixture
-def pairs() -> Pairs:
-    """Pairs of the made-up atmosphere."""
-    return made_pairs()
-"""A small atmosphere that never moves by itself: 5 levels, 7 latitudes, 9 longitudes."""
-
-from typing import NamedTuple
 """Pairs that features are tried on; the box, where it stands and where it shall go."""
 
 import jax
