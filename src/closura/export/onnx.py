@@ -42,11 +42,7 @@ def export_onnx(
 
     Args:
         closure: What shall be shipped.
-        folder: A folder that does not exist yet.
-        pairs: Recorded pairs: the states of the first ones are repeated.
-        name: Name of the files.
-        missing: What happens to columns that are not finite, see `Container`.
-        source: Where the closure comes from.
+        folder, pairs, name, missing, source: See `export_fortran`.
 
     Returns:
         The figures that are in `parity.json`.
