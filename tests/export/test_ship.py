@@ -18,8 +18,13 @@ from closura.closures.stochastic import AR1Noise
 from closura.core.closure import Zero
 from closura.export import gate, native
 from closura.export.cases import Cases, write_cases
+from closura.export.compute import reached_leaves
 from closura.export.container import Column, Container, write_container
-from closura.export.operations import Add, Dense, Select, reached_leaves
+from closura.export.operations import (
+    Add,
+    Dense,
+    Select,
+)
 from closura.export.reading import read_container
 from closura.export.ship import export_closure
 from closura.export.translate import translate

@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 
 from closura.data.store import write_atomically
+from closura.export.compute import compute
 from closura.export.operations import (
     ACTIVATION_CODES,
     Add,
@@ -38,10 +39,10 @@ from closura.export.operations import (
     Polynomial,
     Restore,
     Select,
+    Sphere,
     Standardise,
     TreeRounds,
     Trees,
-    compute,
 )
 
 MAGIC, VERSION, MARK, DONE = b"CLOSURA\x1a", 2, 0x01020304, 0x454E4F44
@@ -161,8 +162,13 @@ def _packed(operation: Operation) -> list[bytes]:
             return [head, weights.astype(kind).tobytes(), offset.astype(kind).tobytes()]
         case Trees():
             return _packed_trees(operation)
-        case OnnxGraph(inputs, outputs, content, precise):
-            head = _whole(inputs, outputs, 8 if precise else 4, len(content))
+        case Sphere():
+            raise ValueError(
+                "a network of the whole sphere cannot be shipped to the Fortran runtime, which "
+                "computes column by column; export it to onnx."
+            )
+        case OnnxGraph(inputs, outputs, content, precise, sphere):
+            head = _whole(inputs, outputs, 8 if precise else 4, sphere, len(content))
             return [head, content + bytes(-len(content) % 4)]
 
 

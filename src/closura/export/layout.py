@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from closura.closures.atmosphere import Column
+from closura.closures.atmosphere import Column, LatLonImage
 from closura.closures.features import AbstractFeatures, Stencil, Whole
+from closura.closures.mesh import SphereMesh
 from closura.closures.patch import Patch
 from closura.closures.stochastic import AR1Noise
 from closura.core.closure import AbstractClosure, terms
@@ -16,9 +17,12 @@ from closura.export.guards import Place, core, seen_by
 
 # A place is a field, and shifts from the point or an index within it.
 SHIPPED = (
-    "closures of Stencil, Patch, Whole or Column features with an affine map, MLP, polynomial "
-    "or trees"
+    "closures of Stencil, Patch, Whole, Column, LatLonImage or SphereMesh features with an affine "
+    "map, polynomial, trees or networks"
 )
+
+
+COLUMNED = (Column, LatLonImage, SphereMesh)
 
 
 @dataclass(frozen=True)
@@ -38,7 +42,7 @@ class Layout:
     whole: bool
     inputs: tuple[Place, ...]
     fields: tuple[tuple[str, tuple[int, ...]], ...]
-    columns: tuple[Column, ...] = ()
+    columns: tuple[Any, ...] = ()
     levels: tuple[tuple[str, int], ...] = ()
 
     @property
@@ -67,7 +71,7 @@ class Layout:
 
     def written(self, features: AbstractFeatures) -> np.ndarray:
         """Return the numbers of the outputs that features write, in their order."""
-        if not isinstance(features, Column):
+        if not isinstance(features, COLUMNED):
             return np.concatenate([self.rows(name) for name, _ in features.written])
         assert features.layout is not None
         each = [self.rows(slot.name)[slot.start : slot.stop] for slot in features.layout.written]
@@ -83,25 +87,25 @@ def lay_out(closure: AbstractClosure, pairs: Pairs) -> Layout:
     owners = [term for term in terms(closure) if getattr(core(term), "features", None) is not None]
     learned = [features for term in owners for features in seen_by(term)]
     for features in learned:
-        if not isinstance(features, Stencil | Patch | Whole | Column):
+        if not isinstance(features, Stencil | Patch | Whole | Column | LatLonImage | SphereMesh):
             raise ValueError(
                 f"{type(features).__name__} features cannot be shipped; what can be: {SHIPPED}."
             )
-    for kind in (Whole, Column):
+    for kind in (Whole, Column, LatLonImage, SphereMesh):
         if len({isinstance(features, kind) for features in learned}) > 1:
             raise ValueError(
                 f"a sum of {kind.__name__} and other closures cannot be shipped: their columns "
                 "differ; learn both with the same features."
             )
     found = [place for features in learned for place in places(features)]
-    written = [field for term in owners for field in core(term).features.written]
+    written = [field for term in owners for field in seen_by(term)[0].written]
     for term in terms(closure):
         if isinstance(term, AR1Noise):
             written += [(name, _shape(pairs, name)) for name in sorted(term.phi)]
     known: dict[str, tuple[int, ...]] = {}
     for name, shape in written:  # a law of each point runs on a ring of any length
         known.setdefault(name, _shape(pairs, name) if name in pairs.targets else shape)
-    columns = tuple(features for features in learned if isinstance(features, Column))
+    columns = tuple(features for features in learned if isinstance(features, COLUMNED))
     return Layout(
         any(isinstance(features, Whole) for features in learned), tuple(dict.fromkeys(found)),
         tuple(known.items()), columns, _levels(columns, known),
@@ -109,7 +113,7 @@ def lay_out(closure: AbstractClosure, pairs: Pairs) -> Layout:
 
 
 def _levels(
-    columns: Sequence[Column], known: dict[str, tuple[int, ...]]
+    columns: Sequence[Any], known: dict[str, tuple[int, ...]]
 ) -> tuple[tuple[str, int], ...]:
     if not columns:
         return ()
@@ -127,12 +131,12 @@ def places(features: AbstractFeatures) -> list[Place]:
         shifts = range(-features.radius, features.radius + 1)
         squares = [(dy, dx) for dy in shifts for dx in shifts]
         return [(name, square) for name, _ in features.read for square in squares]
-    if isinstance(features, Column):
+    if isinstance(features, COLUMNED):
         return _channels(features)
     return [place for name, shape in features.read for place in _within(name, shape)]
 
 
-def _channels(features: Column) -> list[Place]:
+def _channels(features: Any) -> list[Place]:
     """Return levels of the fields, then what the place and the calendar tell."""
     layout = features.layout
     assert layout is not None

@@ -39,11 +39,8 @@ def export_mom6(
 
     Args:
         closure: A network with relu, or a linear closure.
-        folder: A folder that does not exist yet.
-        pairs: Recorded pairs: the states of the first ones are repeated.
-        name: Name of the netCDF file.
+        folder, pairs, name, source: See `export_fortran`.
         missing: MOM6 has no guard; anything but ``"report"`` is refused.
-        source: Where the closure comes from.
 
     Returns:
         The figures that are in `parity.json`.

@@ -14,8 +14,14 @@ from tempfile import TemporaryDirectory, mkdtemp
 import numpy as np
 
 from closura.export.cases import Cases, write_cases
+from closura.export.compute import compute, reached_leaves
 from closura.export.container import Container, write_container
-from closura.export.operations import Add, Operation, Select, Trees, compute, reached_leaves
+from closura.export.operations import (
+    Add,
+    Operation,
+    Select,
+    Trees,
+)
 
 SOURCES = ("closura.F90", "driver.f90")
 FLAGS = ("-O3", "-march=native")

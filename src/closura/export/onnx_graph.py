@@ -10,6 +10,7 @@ import numpy as np
 from closura import __version__
 from closura.export.container import Container
 from closura.export.onnx_novelty import novelty_weight
+from closura.export.onnx_sphere import sphere_network
 from closura.export.onnx_trees import add_trees
 from closura.export.operations import (
     Add,
@@ -21,6 +22,7 @@ from closura.export.operations import (
     Polynomial,
     Restore,
     Select,
+    Sphere,
     Standardise,
     Trees,
 )
@@ -111,7 +113,7 @@ def to_onnx(container: Container) -> bytes:
     total = _terms(graph, container)
     inputs = [(COLUMNS, ["column", len(container.inputs)])]
     if container.inputs:
-        total = _guard(graph, total, container.missing)
+        total = _guard(graph, total, container)
     if container.memory:
         inputs.append((MEMORY, ["column", container.memory]))
     graph.rename(total, TENDENCIES)
@@ -184,6 +186,8 @@ def _apply(graph: Graph, one: Operation, panel: str) -> str:
             return graph.node(
                 "MatMul", _monomials(graph, panel, exponents), graph.number(coefficients)
             )
+        case Sphere():
+            return sphere_network(graph, one, panel, bend)
         case Clip(lower, upper):
             kept = graph.node("Max", panel, graph.number(graph.bounded(lower)))
             return graph.node("Min", kept, graph.number(graph.bounded(upper)))
@@ -254,12 +258,24 @@ def _spread(graph: Graph, panel: str, outputs: np.ndarray, count: int) -> str:
     return graph.node("MatMul", panel, graph.number(place))
 
 
-def _guard(graph: Graph, total: str, missing: str) -> str:
+def together(operations: Sequence[Operation]) -> int:
+    """Return the number of columns that only make sense together."""
+    return max((int(np.prod(o.place)) for o in operations if isinstance(o, Sphere)), default=1)
+
+
+def _guard(graph: Graph, total: str, container: Container) -> str:
     """Return tendencies that are zero or NaN in columns with a value that is not finite."""
+    count = together(container.operations)
     nothing = graph.node("Mul", COLUMNS, graph.number(0.0))
+    wide, whole = count * len(container.inputs), count * len(container.outputs)
+    if count > 1:
+        nothing = graph.node("Reshape", nothing, graph.number([-1, wide], np.int64))
+        total = graph.node("Reshape", total, graph.number([-1, whole], np.int64))
     told = graph.node("ReduceSum", nothing, graph.number([1], np.int64), keepdims=1)
-    instead = graph.number(0.0 if missing == "zero" else np.nan)
-    return graph.node("Where", graph.node("IsNaN", told), instead, total)
+    instead = graph.number(0.0 if container.missing == "zero" else np.nan)
+    total = graph.node("Where", graph.node("IsNaN", told), instead, total)
+    shape = graph.number([-1, len(container.outputs)], np.int64)
+    return graph.node("Reshape", total, shape) if count > 1 else total
 
 
 def _identity(value: str, name: str) -> Any:

@@ -22,7 +22,10 @@ def add_trees(graph: "Graph", trees: Trees, panel: str) -> str:
         panel: Name of the values.
     """
     narrow = panel if graph.kind == np.float32 else graph.cast(panel, np.float32)
-    found = (_rounds if isinstance(trees, TreeRounds) else _leaves)(graph, trees, narrow)
+    if isinstance(trees, TreeRounds):
+        found = _rounds(graph, trees, narrow)
+    else:
+        found = _leaves(graph, trees, narrow)
     while len(found) > 1:  # in pairs, so that rounding grows with the logarithm of their number
         pairs = [graph.node("Add", *found[n : n + 2]) for n in range(0, len(found) - 1, 2)]
         found = pairs + found[2 * len(pairs) :]

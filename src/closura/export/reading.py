@@ -137,9 +137,9 @@ def _operation(kind: int, words: _Words) -> Operation:
     if kind in (Trees.code, TreeRounds.code):
         return _trees(words, kind)
     if kind == OnnxGraph.code:
-        inputs, outputs, size, count = (int(number) for number in words.wholes(4))
+        inputs, outputs, size, sphere, count = (int(number) for number in words.wholes(5))
         content = words.take(count + -count % 4, "u1").tobytes()[:count]
-        return OnnxGraph(inputs, outputs, content, size == 8)
+        return OnnxGraph(inputs, outputs, content, size == 8, sphere)
     if kind == Polynomial.code:
         inputs, outputs, terms = (int(number) for number in words.wholes(3))
         exponents = words.wholes(terms * inputs).reshape(terms, inputs)

@@ -40,11 +40,8 @@ def export_stablehlo(
 
     Args:
         closure: What shall be shipped.
-        folder: A folder that does not exist yet.
-        pairs: Recorded pairs: the states of the first ones are repeated.
-        name: Name of the files.
+        folder, pairs, name, source: See `export_fortran`.
         missing: Fields go through as they are; anything but ``"report"`` is refused.
-        source: Where the closure comes from.
 
     Returns:
         The figures that are in `parity.json`.
@@ -71,22 +68,26 @@ def export_stablehlo(
         }
         for precision, kind in KINDS.items():
             cast = jax.tree.map(lambda a, kind=kind: jnp.asarray(a, kind), (fields, outside))
-            given = _arguments(closure, *cast)
-            exact = jax.tree.map(_wide, given)
-            wanted = _calls(in_double(closure))(*exact)
-            for shipped in _ways(closure, precision):
-                content = _serialise(shipped, given)
-                found = export.deserialize(bytearray(content)).call(*given)
-                largest = _largest(found, wanted)
-                if largest <= TOLERANCE[precision]:
-                    break
-            hold(f"the function in {precision} precision", largest, TOLERANCE[precision])
+            content, largest = _prove(closure, _arguments(closure, *cast), precision)
             (built / f"{name}_{precision}.stablehlo").write_bytes(content)
             told = {"largest": largest, "allowed": TOLERANCE[precision]}
             figures["native"][precision] = told
         write_json(built / "parity.json", figures | {"arguments": _shapes(closure, fields)})
         (built / "README.md").write_text(_page(closure, name, figures, fields))
     return figures
+
+
+def _prove(closure: AbstractClosure, given: tuple[Any, ...], precision: str) -> tuple[bytes, float]:
+    """Return a function that is the same once it is read back, and how far it is off."""
+    wanted = _calls(in_double(closure))(*jax.tree.map(_wide, given))
+    for shipped in _ways(closure, precision):
+        content = _serialise(shipped, given)
+        found = export.deserialize(bytearray(content)).call(*given)
+        largest = _largest(found, wanted)
+        if largest <= TOLERANCE[precision]:
+            break
+    hold(f"the function in {precision} precision", largest, TOLERANCE[precision])
+    return content, largest
 
 
 def _ways(closure: AbstractClosure, precision: str) -> list[Callable]:

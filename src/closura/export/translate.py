@@ -8,6 +8,7 @@ import jax
 import numpy as np
 
 from closura import __version__
+from closura.closures.atmosphere import bound
 from closura.closures.learned import LearnedClosure
 from closura.closures.physical import PolynomialClosure
 from closura.closures.stochastic import AR1Noise
@@ -26,6 +27,7 @@ from closura.export.operations import (
     Polynomial,
     Restore,
     Select,
+    Sphere,
     Standardise,
     Trees,
 )
@@ -33,7 +35,9 @@ from closura.export.trees import rounds_of_trees, table_of_trees
 from closura.nets.affine import Affine
 from closura.nets.boosted import TreeSum
 from closura.nets.forest import TreeTable
+from closura.nets.graph import GraphNetwork
 from closura.nets.mlp import MLP
+from closura.nets.unet import UNet
 
 
 def translate(
@@ -112,7 +116,12 @@ def _learned(term: LearnedClosure) -> list[list[Operation]]:
     """Return scaling and predictor, whose results are added up if there are several."""
     scaling = jax.tree.map(lambda array: np.asarray(array, np.float64), term.scaling)
     width, centre = len(scaling.mean), scaling.output_mean
-    told = operations(term.predictor)
+    told: list[Operation]
+    if isinstance(term.predictor, UNet | GraphNetwork):
+        place = bound(term.features).place
+        told = [Sphere(term.predictor, place, width, len(centre))]
+    else:
+        told = operations(term.predictor)
     several = [[one] for one in told] if isinstance(told[0], Trees) else [told]
     found = []
     for some in several:

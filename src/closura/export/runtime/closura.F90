@@ -46,7 +46,7 @@ module closura
     closura_not_loaded = 20, closura_wrong_inputs = 21, &
     closura_wrong_outputs = 22, closura_wrong_columns = 23, closura_wrong_precision = 24, &
     closura_wrong_memory = 25, closura_wrong_flags = 26, closura_wrong_normal = 27, &
-    closura_wrong_setting = 28, closura_not_finite = 30, closura_wrong_name_count = 40, &
+    closura_wrong_setting = 28, closura_wrong_sphere = 29, closura_not_finite = 30, closura_wrong_name_count = 40, &
     closura_wrong_input_name = 41, closura_wrong_input_units = 42, &
     closura_wrong_output_name = 43, closura_wrong_output_units = 44
 
@@ -98,6 +98,7 @@ module closura
     private
     logical :: loaded = .false., ranged = .false., precise = .false.   ! precise: in double always
     logical :: graph = .false.   ! computed by ONNX Runtime, but for the noise
+    integer :: together = 1      ! columns that only make sense together: those of a sphere
     integer :: inputs = 0, outputs = 0, memory = 0, missing = closura_report, precision = 0
     integer :: width = 1, most_trees = 1
     type(column_text), allocatable :: input(:), output(:)
@@ -563,7 +564,7 @@ contains
   end subroutine parse_novelty
 
   ! A graph of ONNX: its bytes are kept until it is opened. `terms` is their number, `horner` says
-  ! whether the graph computes in double precision.
+  ! whether the graph computes in double precision, `trees` how many columns make a sphere.
   subroutine parse_graph(one, reader, problem)
     type(operation), intent(inout) :: one
     type(word_reader), intent(inout) :: reader
@@ -573,7 +574,9 @@ contains
     one%inputs = take_whole(reader)
     one%outputs = take_whole(reader)
     bytes = take_whole(reader)
+    one%trees = take_whole(reader)
     one%terms = take_whole(reader)
+    if (one%trees < 1) reader%failed = .true.
     if (bytes /= 4 .and. bytes /= 8) reader%failed = .true.
     if (min(one%inputs, one%outputs, one%terms) < 0 .or. one%terms > huge(0) - 4) &
       reader%failed = .true.
@@ -628,6 +631,7 @@ contains
         case (op_onnx)
           if (place > 1 .or. one%inputs /= model%inputs .or. one%outputs /= model%outputs) return
           model%graph = .true.
+          model%together = one%trees
           cycle
         case default
           if (one%inputs /= rows) return
@@ -1121,6 +1125,9 @@ contains
         '(closura_memory(model), columns).'
     case (closura_wrong_setting)
       message = 'closura: there is no such precision or guard; use the constants of the module.'
+    case (closura_wrong_sphere)
+      message = 'closura: this network sees whole spheres of '//trim(number)//' columns; hand over '// &
+        'all of them, in the order of the training.'
     case (closura_not_finite)
       message = 'closura: '//trim(number)//' columns hold NaN or infinity and got NaN back; look '// &
         'for them with flags=, or choose closura_zero or closura_pass with closura_guard.'
@@ -1379,7 +1386,16 @@ contains
       status = closura_out_of_memory
       return
     end if
+    if (mod(count, model%together) /= 0) then
+      status = status_of(closura_wrong_sphere, model%together)
+      return
+    end if
     call inspect_single(model, columns, state)
+    do place = 1, count, model%together   ! what is missing anywhere is missing everywhere
+      if (model%together == 1) exit
+      if (any(iand(state(place:place + model%together - 1), closura_flag_missing) /= 0)) &
+        state(place:place + model%together - 1) = closura_flag_missing
+    end do
     if (any(iand(state, closura_flag_missing) /= 0)) then
       allocate(cleaned(model%inputs, count), stat=status)
       if (status /= 0) then
@@ -2105,7 +2121,16 @@ contains
       status = closura_out_of_memory
       return
     end if
+    if (mod(count, model%together) /= 0) then
+      status = status_of(closura_wrong_sphere, model%together)
+      return
+    end if
     call inspect_double(model, columns, state)
+    do place = 1, count, model%together   ! what is missing anywhere is missing everywhere
+      if (model%together == 1) exit
+      if (any(iand(state(place:place + model%together - 1), closura_flag_missing) /= 0)) &
+        state(place:place + model%together - 1) = closura_flag_missing
+    end do
     if (any(iand(state, closura_flag_missing) /= 0)) then
       allocate(cleaned(model%inputs, count), stat=status)
       if (status /= 0) then
