@@ -7,8 +7,9 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
+from closura.closures.fallback import Fallback
 from closura.closures.features import AbstractFeatures
-from closura.closures.guards import AbstractGuard, Damped, Fallback, Limited, Tapered
+from closura.closures.guards import AbstractGuard, Damped, Limited, Tapered
 from closura.closures.novelty import RESPONSES, Distance, Guarded, Range
 from closura.core.closure import AbstractClosure, Sum, terms
 from closura.core.learner import Pairs
