@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 RESERVED = ("price", "truth", "test", "reference", "figures", "analyses",
             "climatology", "persistence")  # fmt: skip
 Spec = str | dict[str, Any]
+Processes = Annotated[int, Field(ge=1, le=1024)]  # that fit each learner together
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_\-]*$", max_length=60)]
 

@@ -11,6 +11,7 @@ from closura.data.closures import save_closure
 from closura.data.store import write_json
 from closura.experiment.specification import LearningSkeleton, Skeleton
 from closura.experiment.steps import Step
+from closura.experiment.together import learn_together
 from closura.experiment.vocabulary import OFFLINE_FILE, Vocabulary
 from closura.experiment.work import Work, closure_folder, plain, write_dataset
 
@@ -51,6 +52,7 @@ def fits(work: Work, pairs: str) -> list[Step]:
     """Return the step that fits each learner from each seed; `pairs` is the step that it needs."""
     experiment = work.experiment
     seeds = cast(LearningSkeleton, experiment.settings).seeds
+    processes = getattr(experiment.settings, "processes", 1)
     said = experiment.resolved()
     found = []
     for name in experiment.learners:
@@ -59,6 +61,8 @@ def fits(work: Work, pairs: str) -> list[Step]:
             needs = (pairs, *(fit_name(other, seed) for other in experiment.needs[name]))
             outputs = closure_files(name, seed)
             make = partial(learn, work, name, seed)
+            if processes > 1:
+                make = partial(learn_together, work, name, seed, processes)
             found.append(Step(fit_name(name, seed), "learn", part, needs, outputs, make))
     return found
 
@@ -79,8 +83,8 @@ def first_fits(steps: list[Step]) -> tuple[str, ...]:
     return tuple(step.name for step in steps if step.name.count("/") == 1)
 
 
-def learn(work: Work, name: str, seed: int) -> None:
-    """Fit one learner once, and keep its training curve."""
+def learn(work: Work, name: str, seed: int, *, write: bool = True) -> None:
+    """Fit one learner once, and keep the closure and its training curve unless told not to."""
     history: list[dict[str, Any]] = []
 
     def listener(event: str, values: dict[str, Any]) -> None:
@@ -90,7 +94,8 @@ def learn(work: Work, name: str, seed: int) -> None:
     key = jax.random.fold_in(work.key(f"learn/{name}"), seed)
     with listen(listener):
         closure = work.learner(name, seed).fit(work.pairs(TRAINING), key=key)
-    keep_closure(work, name, seed, closure, history)
+    if write:
+        keep_closure(work, name, seed, closure, history)
 
 
 def keep_closure(

@@ -17,7 +17,14 @@ from closura.experiment.kinds.pairs import (
     score_on_pairs,
     vocabulary_of,
 )
-from closura.experiment.specification import LearningSkeleton, Name, Section, Skeleton, Spec
+from closura.experiment.specification import (
+    LearningSkeleton,
+    Name,
+    Processes,
+    Section,
+    Skeleton,
+    Spec,
+)
 from closura.experiment.steps import Step, hash_of, some
 from closura.experiment.work import Work
 from closura.registry import build, nearest
@@ -26,7 +33,8 @@ if TYPE_CHECKING:
     from closura.experiment.loading import Experiment
 
 SECTIONS = ("name", "kind", "description", "seed", "precision", "truth", "coarse", "data",
-            "coupling", "learners", "seeds", "evaluate", "expect", "report")  # fmt: skip
+            "coupling", "learners", "seeds", "processes", "evaluate", "expect",
+            "report")  # fmt: skip
 OF_MODELS = ("truth", "coarse", "coupling")  # sections that say nothing where there is no model
 
 
@@ -79,6 +87,7 @@ class RecordedExperiment(LearningSkeleton):
 
     learners: dict[Name, Spec] = Field(min_length=1)
     data: Recorded
+    processes: Processes = 1
     evaluate: OfflineEvaluation = OfflineEvaluation()
 
 

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from closura.experiment.loading import Experiment
 
 SECTIONS = ("name", "kind", "description", "seed", "precision", "truth", "coarse", "data",
-            "coupling", "learners", "seeds", "evaluate", "expect", "report")  # fmt: skip
+            "coupling", "learners", "seeds", "processes", "evaluate", "expect",
+            "report")  # fmt: skip
 LEADS = 60  # lead times scored by default: enough for a smooth curve
 
 

@@ -5,7 +5,14 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from closura.experiment.specification import LearningSkeleton, Name, Positive, Section, Spec
+from closura.experiment.specification import (
+    LearningSkeleton,
+    Name,
+    Positive,
+    Processes,
+    Section,
+    Spec,
+)
 
 
 class Simulated(Section):
@@ -64,6 +71,7 @@ class SimulatedExperiment(LearningSkeleton):
     truth: Spec
     coarse: Spec
     data: Simulated
+    processes: Processes = 1
     coupling: Coupling = Coupling()
     evaluate: Evaluation = Evaluation()
 

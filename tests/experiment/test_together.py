@@ -1,0 +1,61 @@
+"""An experiment whose learners are fitted by several processes finds the same."""
+
+import json
+
+import numpy as np
+import pytest
+
+import closura as cl
+from closura.core.learner import Pairs
+from closura.core.passport import Passport
+
+DOCUMENT = """
+name: shared
+data: {{files: {files}}}
+processes: {processes}
+learners:
+  net: {{type: Network, features: {{type: Whole}}, width: 8, epochs: 3, batch: {batch}}}
+evaluate: {{samples: 10, learning_curve: null}}
+"""
+
+
+@pytest.fixture
+def run(tmp_path):
+    draw = np.random.default_rng(0)
+    x = draw.normal(size=(6, 90, 5))
+    pairs = Pairs({"x": x}, {"y": np.tanh(x[..., :2])}, np.arange(90.0), Passport("file"))
+    cl.save_pairs(tmp_path / "pairs.zarr", pairs)
+
+    def run(processes: int, batch: int = 32) -> list[dict]:
+        file = tmp_path / f"shared_{processes}.yaml"
+        settings = {"files": tmp_path / "pairs.zarr", "processes": processes, "batch": batch}
+        file.write_text(DOCUMENT.format(**settings))
+        folder = tmp_path / f"run_{processes}"
+        cl.run_experiment(file, folder=folder, until="learn", quiet=True)
+        return json.loads((folder / "net" / "history.json").read_text())
+
+    return run
+
+
+@pytest.mark.slow
+def test_two_processes_find_what_one_finds(run):
+    one, two = run(1), run(2)
+    for name in ("loss", "validation"):
+        np.testing.assert_allclose(
+            [epoch[name] for epoch in two], [epoch[name] for epoch in one], rtol=1e-6
+        )
+
+
+@pytest.mark.slow
+def test_a_process_that_fails_ends_the_others_and_says_why(run):
+    with pytest.raises(RuntimeError) as caught:
+        run(2, batch=33)
+    message = str(caught.value)
+    assert message.startswith("process ") and " of 2 ended with 1 while fitting 'net' (" in message
+    assert "a batch of 33 samples cannot be shared evenly by 2 processes" in message
+    assert message.endswith("; run the experiment again: what is finished is kept.")
+
+
+def test_a_number_of_processes_must_be_one(run):
+    with pytest.raises(ValueError, match=r"processes is 0; it should be greater"):
+        run(0)
