@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-PACKAGES = ("jax", "numpy", "numba", "torch", "scikit-learn", "zarr", "xarray")
+PACKAGES = ("jax", "dinosaur", "numpy", "numba", "torch", "scikit-learn", "zarr", "xarray")
 
 
 class Candidate(NamedTuple):

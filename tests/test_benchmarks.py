@@ -101,3 +101,12 @@ def test_scores_of_another_kind_are_refused(scores, capsys):
     with pytest.raises(SystemExit):
         scores.main(["lorenz96"])
     assert "lorenz96 is of the kind 'simulated'; name experiments" in capsys.readouterr().err
+
+
+def test_the_cost_of_the_atmosphere_is_printed_for_each_size(monkeypatch, capsys):
+    monkeypatch.syspath_prepend(str(ROOT))
+    from benchmarks import atmosphere, atmosphere_cost
+
+    atmosphere_cost.measure(**atmosphere.QUICK["cost"])
+    assert "| T21 L3 | 1800 |" in capsys.readouterr().out
+    assert set(atmosphere.QUICK) == set(atmosphere.PARTS)

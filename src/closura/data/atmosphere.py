@@ -56,23 +56,7 @@ def analysis_state(
         TypeError: The model has no levels.
     """
     inner = _with_levels(model)
-    carried = tuple(v.name for v in inner.variables if v.name not in HERE)
-    wanted = ("u", "v", "temperature", *carried)
-    analysis = read_pressure_levels(file, names=names, time=time, wanted=wanted)
-    arrays = _on_grid(analysis, inner.grid.latitude, inner.grid.longitude)
-    pressures = analysis["level"].values
-    ground = np.asarray(inner.orography, float)
-    surface = _surface_pressure(arrays, pressures, ground)
-    log_level = np.log(pressures)[:, None, None]
-    log_wanted = np.log(inner.levels.pressure(surface))
-    fields = {
-        name: interpolate_columns(arrays[name], log_level, log_wanted)
-        for name in ("u", "v", "temperature", *carried)
-    }
-    below = np.maximum(log_wanted - log_level[-1], 0.0)
-    fields["temperature"] *= np.exp(below * GAS_CONSTANT * LAPSE_RATE / GRAVITY)
-    fields["surface_pressure"] = surface
-    return inner.state({name: jnp.asarray(values) for name, values in fields.items()})
+    return inner.state(_interpolated(inner, file, names, time))
 
 
 def reference_fields(
@@ -137,6 +121,31 @@ def to_pressure_levels(
     Raises:
         ValueError: There is no level or surface pressure, or a pressure is not one in Pa.
     """
+    wanted = _checked_pressures(dataset, levels)
+    surface = dataset["surface_pressure"]
+    if model_levels is None:
+        old = _column(dataset["level"].values, surface.ndim) * surface.values
+    else:
+        old = model_levels.pressure(surface.values)
+    place = _column(wanted, surface.ndim)
+    within = np.clip(place, None, np.maximum(old[-1], 1.0))  # below it as on the lowest level
+    dims = ("level", *surface.dims)
+    found: dict[str, xr.DataArray] = {}
+    for name in map(str, dataset.data_vars):
+        array = dataset[name]
+        if "level" in array.dims:
+            values = array.transpose(*dims).values
+            moved = interpolate_columns(values, np.log(old), np.log(within), outside="missing")
+            moved = np.where(place <= surface.values, moved, np.nan)
+            placed = xr.DataArray(moved, dims=("pressure", *dims[1:]), attrs=array.attrs)
+            array = placed.transpose(*("pressure" if d == "level" else d for d in array.dims))
+        found[name] = array
+    coords = {n: c for n, c in dataset.coords.items() if "level" not in c.dims}
+    pressure = ("pressure", wanted, {"units": "Pa", "long_name": "pressure"})
+    return xr.Dataset(found, {**coords, "pressure": pressure}, dataset.attrs)
+
+
+def _checked_pressures(dataset: xr.Dataset, levels: Sequence[float]) -> np.ndarray:
     for name in ("level", "surface_pressure"):
         if name not in dataset.variables:
             raise ValueError(
@@ -146,31 +155,31 @@ def to_pressure_levels(
     wanted = np.atleast_1d(np.asarray(levels, float))
     if (wanted < 1.0).any() or (wanted > 1.2e5).any():
         raise ValueError(f"levels are {wanted}; give pressures in Pa, e.g. 50000.0 for 500 hPa.")
-    surface = dataset["surface_pressure"].values
-    if model_levels is None:
-        shape = (-1, *(1,) * surface.ndim)
-        old = dataset["level"].values.reshape(shape) * surface
-    else:
-        old = model_levels.pressure(surface)
-    within = np.clip(wanted.reshape(-1, *(1,) * surface.ndim), None, np.maximum(old[-1], 1.0))
-    above_ground = wanted.reshape(-1, *(1,) * surface.ndim) <= surface
-    found: dict[str, xr.DataArray] = {}
-    for name in map(str, dataset.data_vars):
-        array = dataset[name]
-        if "level" not in array.dims:
-            found[name] = array
-            continue
-        dims = ("level", *dataset["surface_pressure"].dims)
-        values = array.transpose(*dims).values
-        moved = interpolate_columns(values, np.log(old), np.log(within), outside="missing")
-        placed = xr.DataArray(
-            np.where(above_ground, moved, np.nan), dims=("pressure", *dims[1:]), attrs=array.attrs
-        )
-        order = ["pressure" if dim == "level" else dim for dim in array.dims]
-        found[name] = placed.transpose(*order)
-    coords = {n: c for n, c in dataset.coords.items() if "level" not in c.dims}
-    pressure = ("pressure", wanted, {"units": "Pa", "long_name": "pressure"})
-    return xr.Dataset(found, {**coords, "pressure": pressure}, dataset.attrs)
+    return wanted
+
+
+def _column(values: np.ndarray, dimensions: int) -> np.ndarray:
+    """Return values along a new first axis before so many others."""
+    return values.reshape(-1, *(1,) * dimensions)
+
+
+def _interpolated(
+    inner: Any, file: str | Path | xr.Dataset, names: Mapping[str, str] | None, time: int
+) -> dict[str, jax.Array]:
+    """Return an analysis on the grid and the levels of a model."""
+    carried = tuple(v.name for v in inner.variables if v.name not in HERE)
+    wanted = ("u", "v", "temperature", *carried)
+    analysis = read_pressure_levels(file, names=names, time=time, wanted=wanted)
+    arrays = _on_grid(analysis, inner.grid.latitude, inner.grid.longitude)
+    pressures = analysis["level"].values
+    surface = _surface_pressure(arrays, pressures, np.asarray(inner.orography, float))
+    log_level = _column(np.log(pressures), 2)
+    log_wanted = np.log(inner.levels.pressure(surface))
+    fields = {name: interpolate_columns(arrays[name], log_level, log_wanted) for name in wanted}
+    below = np.maximum(log_wanted - log_level[-1], 0.0)
+    fields["temperature"] *= np.exp(below * GAS_CONSTANT * LAPSE_RATE / GRAVITY)
+    fields["surface_pressure"] = surface
+    return {name: jnp.asarray(values) for name, values in fields.items()}
 
 
 def _with_levels(model: AbstractModel) -> Any:
