@@ -48,7 +48,8 @@ _HOME = {
     "closures.physical": ("PolynomialClosure",),
     "closures.stochastic": ("AR1Noise",),
     "closures.nudging": ("Nudging",),
-    "closures.guards": ("AbstractGuard", "Damped", "Fallback", "Limited", "Tapered"),
+    "closures.guards": ("AbstractGuard", "Damped", "Limited", "Tapered"),
+    "closures.fallback": ("Fallback",),
     "closures.conserving": ("Conserving", "HumidityLimited"),
     "closures.novelty": (
         "AbstractDetector",

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, Bool
 
 from closura.closures.tapers import LEVEL, Exponential, Profile, as_tapers, make_profile
-from closura.core.closure import AbstractClosure, fold
+from closura.core.closure import AbstractClosure
 from closura.core.learner import Pairs
 from closura.core.passport import Passport
 
@@ -224,54 +224,6 @@ class Limited(AbstractGuard):
             name: (low.astype(tendency[name].dtype), high.astype(tendency[name].dtype))
             for name, (low, high) in ranges.items()
         }
-
-
-class Fallback(AbstractGuard):
-    """Puts the tendency of a baseline, or zero, where that of a closure is not finite.
-
-    `share` gives ``filled``: the share of columns of which any value is replaced.
-
-    Args:
-        closure: What is guarded.
-        baseline: What stands in; zero if None. Its memory goes on with the run.
-    """
-
-    closure: AbstractClosure
-    baseline: AbstractClosure | None = None
-
-    def settle(self, model: Any, interval: float) -> "Fallback":
-        if self.baseline is None:
-            return self
-        return replace(self, baseline=self.baseline.bind(model, interval=interval))
-
-    def guard(self, fields: Any, tendency: Tendency, inputs: Any) -> tuple[Tendency, Shares]:
-        return self._filled(tendency, {})
-
-    def init(self, fields: Any, key: Array | None = None) -> Any:
-        own = self.closure.init(fields, key)
-        return own if self.baseline is None else (own, self.baseline.init(fields, fold(key, 1)))
-
-    def __call__(self, fields, inputs, memory, key):
-        found, after, _ = self._watched(fields, inputs, memory, key)
-        return found, after
-
-    def _watched(self, fields, inputs, memory, key) -> tuple[Tendency, Any, Shares]:
-        own, other = (memory, None) if self.baseline is None else memory
-        tendency, after, shares = self._inside(fields, inputs, own, key)
-        instead: Tendency = {}
-        if self.baseline is not None:
-            instead, other = self.baseline(fields, inputs, other, fold(key, 1))
-            after = (after, other)
-        found, filled = self._filled(tendency, instead)
-        return found, after, shares | filled
-
-    def _filled(self, tendency: Tendency, instead: Tendency) -> tuple[Tendency, Shares]:
-        bad = {name: ~jnp.isfinite(rate) for name, rate in tendency.items()}
-        found = {
-            name: jnp.where(bad[name], instead.get(name, jnp.zeros_like(rate)), rate)
-            for name, rate in tendency.items()
-        }
-        return found, {"filled": columns_with(bad)}
 
 
 def columns_with(flags: Mapping[str, Bool[Array, "..."]]) -> Array:

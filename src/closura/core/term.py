@@ -61,6 +61,15 @@ def start_term(term: Term, fields: Any, inputs: Any, key: Array | None) -> Any:
     return memory if term.every == 1 else Held(memory, nothing)
 
 
+def watched_memory(term: Term, memory: Any, fields: Any) -> Any:
+    """Return a term's memory as it is when the term is recorded."""
+    if term.record:
+        return memory
+    if term.every == 1:
+        return Recorded(memory, fields, {})
+    return Held(Recorded(memory.memory, fields, memory.tendency), memory.tendency)
+
+
 def advance_term(term, step, fields, inputs, memory, key):
     """Return a term's tendency now and its memory one step later, holding where it must."""
     if not term.apply:  # what the run computes must not be fused with what it does not need

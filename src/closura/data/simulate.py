@@ -2,7 +2,7 @@
 
 import math
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,14 +17,11 @@ from jaxtyping import Array
 
 from closura.core import progress
 from closura.core.model import AbstractModel
-from closura.core.rollout import member_keys, rollout, start_members
 from closura.data.ahead import Ahead
 from closura.data.border import to_dataset
 from closura.data.destination import InFolder, InMemory, finished
-from closura.data.plan import Piece, Plan, Recorder, make_plan, make_recorder
-from closura.data.recording import ADDED
-
-Arrays = dict[str, np.ndarray]
+from closura.data.plan import Piece, Plan, make_plan, make_recorder
+from closura.data.simulation_members import Arrays, Members
 
 
 def simulate(
@@ -49,8 +46,8 @@ def simulate(
     Time counts from the end of spin-up; instants are saved after `every`, 2 `every`, ...
     `duration`. With a `path` the run is written chunk by chunk and returned lazily: called again
     with the same arguments, an interrupted run goes on bit for bit and a finished one is opened.
-    Members that blow up are listed in the attribute ``"blown_up_members"``; when all have, the
-    rest is NaN and the attribute ``"warnings"`` says so.
+    Members that blow up are listed in the attribute ``"blown_up_members"``, and ``"blow_up"`` says
+    when and where the first did, and by which term; when all have, the rest is NaN.
 
     Args:
         model: Any model, coupled ones too.
@@ -94,98 +91,14 @@ def simulate(
             return finished(Path(path), plan)
         target = InFolder(Path(path), plan)
         plan = target.plan
-    ensemble = _Ensemble(model, recorder, plan, key, states, inputs)
+    ensemble = Members(model, recorder, plan, key, states, inputs)
     with _pool(threads, len(plan.sizes)) as pool, Ahead(inputs, plan.spans()) as ahead:
         _run(ensemble, plan, target, ahead, pool)
     return target.result()
 
 
-class _Ensemble:
-    """Members in groups, each with its keys and the snapshot that it has reached."""
-
-    def __init__(self, model, recorder: Recorder, plan: Plan, key, states, inputs):
-        self.model, self.recorder = model, recorder
-        self.first = None if inputs is None else inputs.at(0)
-        keys = member_keys(jax.random.key(0) if key is None else key, plan.members)
-        self.keys = [keys[group] for group in plan.groups()]
-        self.states = [jax.tree.map(lambda a: a[..., g], states) for g in plan.groups()]  # noqa: B023
-        self.snapshots: list[Any] = []
-        self.blown_up: set[int] = set()
-        self.groups = plan.groups()
-
-    def start(self) -> None:
-        """Begin at step 0."""
-        self.snapshots = [self._begin(k, s) for k, s in zip(self.keys, self.states, strict=True)]
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return all that is needed to go on: arrays alone, whatever classes hold them."""
-        return {"blown_up": sorted(self.blown_up), "leaves": jax.tree.leaves(self.snapshots)}
-
-    def restore(self, reached: Mapping[str, Any]) -> None:
-        """Go back to what `as_dict` returned; the structure is that of a fresh start."""
-        shapes = [
-            eqx.filter_eval_shape(start_members, self.model, k, states=s, inputs=self.first)
-            for k, s in zip(self.keys, self.states, strict=True)
-        ]
-        self.snapshots = jax.tree.unflatten(jax.tree.structure(shapes), reached["leaves"])
-        self.blown_up = set(reached["blown_up"])
-
-    def nothing(self, times: int) -> Arrays:
-        """Return what would be kept, without a number in it (zeros where the type has no NaN)."""
-        first = self.first
-        state = jax.tree.map(lambda a: a[..., 0], self.states[0])
-
-        def instant(key: Array) -> Any:
-            begin = self.model.initial_state(key) if state is None else state
-            begun = self.model.start(begin, key, first)
-            return self.recorder(self.model, begun, first)
-
-        shapes = eqx.filter_eval_shape(instant, self.keys[0][0])
-        members = sum(len(keys) for keys in self.keys)
-        return {
-            name: np.full(
-                (members, times, *shapes[name].shape),
-                np.nan if jnp.issubdtype(shapes[name].dtype, jnp.inexact) else 0,
-                shapes[name].dtype,
-            )
-            for name in self.recorder.names
-        }
-
-    def _begin(self, keys: Array, states: Any) -> Any:
-        return start_members(self.model, keys, states=states, inputs=self.first)
-
-    def advance(self, piece: Piece, inputs: Any, pool: ThreadPoolExecutor | None) -> Arrays:
-        """Advance every group and return the kept fields, (member, time, *dims)."""
-        double = bool(jax.config.jax_enable_x64)  # type: ignore[attr-defined]
-
-        def one(index: int) -> tuple[Arrays, Any]:
-            with jax.enable_x64(double):  # the setting may belong to the calling thread alone
-                kept, last = rollout(
-                    self.model, self.snapshots[index], piece.steps, every=piece.every,
-                    inputs=inputs, key=self.keys[index], members=True, observe=self.recorder,
-                )  # fmt: skip
-                return {
-                    n: np.moveaxis(np.asarray(kept[n]), -1, 0) for n in self.recorder.names
-                }, last
-
-        numbers = range(len(self.snapshots))
-        done = list(pool.map(one, numbers) if pool else map(one, numbers))
-        self.snapshots = [last for _, last in done]
-        parts = [kept for kept, _ in done]
-        arrays = {name: np.concatenate([p[name] for p in parts]) for name in parts[0]}
-        self._find_blown_up(arrays)
-        return arrays
-
-    def _find_blown_up(self, arrays: Arrays) -> None:
-        for name, values in arrays.items():
-            if ADDED in name:  # of a closure that rides along it says nothing of the run
-                continue
-            finite = np.isfinite(values).reshape(len(values), -1).all(axis=1)
-            self.blown_up |= {int(number) for number in np.flatnonzero(~finite)}
-
-
 def _run(
-    ensemble: _Ensemble,
+    ensemble: Members,
     plan: Plan,
     target: InMemory | InFolder,
     ahead: Ahead,
@@ -207,7 +120,7 @@ def _run(
             continue
         dead = len(ensemble.blown_up) == plan.members
         if dead:
-            warnings = warnings or [_all_blown_up(plan, reached - piece.steps)]
+            warnings = warnings or [_all_blown_up(plan, reached - piece.steps, ensemble.blow_up)]
         arrays = (
             ensemble.nothing(piece.times)
             if dead
@@ -222,7 +135,8 @@ def _run(
                 "simulate", done=reached * plan.dt, total=total, minimum=smallest, maximum=largest
             )
     blown_up = sorted(ensemble.blown_up)
-    target.finish(plan.attrs | {"blown_up_members": blown_up, "warnings": warnings})
+    about = {"blown_up_members": blown_up, "blow_up": ensemble.blow_up, "warnings": warnings}
+    target.finish(plan.attrs | about)
 
 
 def _as_dataset(model: AbstractModel, plan: Plan, piece: Piece, arrays: Arrays) -> xr.Dataset:
@@ -231,12 +145,12 @@ def _as_dataset(model: AbstractModel, plan: Plan, piece: Piece, arrays: Arrays) 
     return to_dataset(model, members_last, time=times)
 
 
-def _all_blown_up(plan: Plan, steps: int) -> str:
+def _all_blown_up(plan: Plan, steps: int, first: str) -> str:
     time = (steps - plan.spinup) * plan.dt
     when = f"time {time:g}" if time >= 0 else f"{-time:g} before the end of spin-up"
     return (
         f"every member blew up by {when}, and the rest is not computed (NaN): shorten dt, or "
-        "weaken the closure."
+        f"weaken the closure. First, {first}"
     )
 
 

@@ -21,7 +21,7 @@ REGISTRY: dict[str, dict[str, str]] = {
         "Tapered": "closura.closures.guards:Tapered",
         "Damped": "closura.closures.guards:Damped",
         "Limited": "closura.closures.guards:Limited",
-        "Fallback": "closura.closures.guards:Fallback",
+        "Fallback": "closura.closures.fallback:Fallback",
         "Conserving": "closura.closures.conserving:Conserving",
         "HumidityLimited": "closura.closures.conserving:HumidityLimited",
         "Guarded": "closura.closures.novelty:Guarded",

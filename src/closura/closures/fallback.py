@@ -1,0 +1,58 @@
+"""A guard that puts something else where a closure gives what is not finite."""
+
+from dataclasses import replace
+from typing import Any
+
+import jax.numpy as jnp
+from jaxtyping import Array
+
+from closura.closures.guards import AbstractGuard, Shares, Tendency, columns_with
+from closura.core.closure import AbstractClosure, fold
+
+
+class Fallback(AbstractGuard):
+    """Puts the tendency of a baseline, or zero, where that of a closure is not finite.
+
+    `share` gives ``filled``: the share of columns of which any value is replaced.
+
+    Args:
+        closure: What is guarded.
+        baseline: What stands in; zero if None. Its memory goes on with the run.
+    """
+
+    closure: AbstractClosure
+    baseline: AbstractClosure | None = None
+
+    def settle(self, model: Any, interval: float) -> "Fallback":
+        if self.baseline is None:
+            return self
+        return replace(self, baseline=self.baseline.bind(model, interval=interval))
+
+    def guard(self, fields: Any, tendency: Tendency, inputs: Any) -> tuple[Tendency, Shares]:
+        return self._filled(tendency, {})
+
+    def init(self, fields: Any, key: Array | None = None) -> Any:
+        own = self.closure.init(fields, key)
+        return own if self.baseline is None else (own, self.baseline.init(fields, fold(key, 1)))
+
+    def __call__(self, fields, inputs, memory, key):
+        found, after, _ = self._watched(fields, inputs, memory, key)
+        return found, after
+
+    def _watched(self, fields, inputs, memory, key) -> tuple[Tendency, Any, Shares]:
+        own, other = (memory, None) if self.baseline is None else memory
+        tendency, after, shares = self._inside(fields, inputs, own, key)
+        instead: Tendency = {}
+        if self.baseline is not None:
+            instead, other = self.baseline(fields, inputs, other, fold(key, 1))
+            after = (after, other)
+        found, filled = self._filled(tendency, instead)
+        return found, after, shares | filled
+
+    def _filled(self, tendency: Tendency, instead: Tendency) -> tuple[Tendency, Shares]:
+        bad = {name: ~jnp.isfinite(rate) for name, rate in tendency.items()}
+        found = {
+            name: jnp.where(bad[name], instead.get(name, jnp.zeros_like(rate)), rate)
+            for name, rate in tendency.items()
+        }
+        return found, {"filled": columns_with(bad)}
