@@ -27,8 +27,9 @@ LAYERS = (
     {"testing"},
     {"cli"},
 )
-# The lowest layer has an order of its own: geometry and metrics may use contracts and geometry.
-BESIDE = {("grids", "core"), ("metrics", "core"), ("metrics", "grids")}
+# The lowest layer has an order of its own: geometry and metrics may use contracts, and metrics and
+# nets geometry (a network on a sphere has to know what lies beyond the poles).
+BESIDE = {("grids", "core"), ("metrics", "core"), ("metrics", "grids"), ("nets", "grids")}
 # Lower, and yet out of bounds.
 OUT_OF_BOUNDS = {("learners", "models"): "models and learners never see each other"}
 

@@ -61,6 +61,7 @@ class Supervision:
         *,
         key: Array,
         rescale: Callable[[Scaling], Scaling] = lambda scaling: scaling,
+        attach: Callable[[Any], Any] = lambda rest: rest,
     ) -> LearnedClosure:
         """Return the best network on held-out times as a closure.
 
@@ -70,6 +71,7 @@ class Supervision:
             draw: Makes a network; called once a seed.
             key: Randomness of the initial parameters and of the order of samples.
             rescale: Changes the scaling that was measured, where a network wants another.
+            attach: Gives the networks, without their parameters, what all share and none trains.
         """
         initial, order = jax.random.split(key)
         training, held = pairs.split(self.held_out, blocks=self.blocks, gap=self.gap)
@@ -77,6 +79,7 @@ class Supervision:
         sizes = len(scaling.mean), len(scaling.output_mean)
         networks = eqx.filter_vmap(lambda k: draw(*sizes, k))(jax.random.split(initial, self.seeds))
         parameters, rest = eqx.partition(networks, eqx.is_inexact_array)
+        rest = attach(rest)
         weights = output_weights(self.owner, features, pairs) if self.weigh == "mass" else None
         found = minimise(
             mean_square_error,

@@ -48,7 +48,7 @@ class MLP(eqx.Module):
                 "give one of each a layer, and at least one layer."
             )
 
-    def __call__(self, values: Float[Array, "sample feature"]) -> Float[Array, "sample output"]:
+    def __call__(self, values: Float[Array, "*sample feature"]) -> Float[Array, "*sample output"]:
         bend = ACTIVATIONS[self.activation]
         for weights, offset in zip(self.weights[:-1], self.offsets[:-1], strict=True):
             values = bend(values @ weights + offset)

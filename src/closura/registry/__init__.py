@@ -9,7 +9,7 @@ import inspect
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_origin
 
 from closura.registry.names import CONTRACTS, REGISTRY
 from closura.registry.values import fits, members, nearest, only_its_class_can_check, plain, spell
@@ -24,6 +24,7 @@ FILLED_BY_FIT = {
     "read", "written", "origin", "lower", "upper", "exponents", "climate", "local",
     "interval", "profile", "cosine", "layers", "area", "detector", "seen", "outputs",
     "layout",
+    "layout", "mesh",
 }  # fmt: skip
 
 Resolve = Callable[[str, frozenset[str]], Any]
@@ -143,6 +144,10 @@ def _convert(
             return found
     if isinstance(value, list) and any(isinstance(i, Mapping) and "type" in i for i in value):
         return tuple(_convert(item, annotation, key, owner, path, resolve) for item in value)
+    listed = _item_of(options)
+    if listed is not None and isinstance(value, list | tuple):
+        convert = [_convert(one, listed, key, owner, path, resolve) for one in value]
+        return tuple(convert)
     value = plain(value)
     if Any in options or inspect.Parameter.empty in options:
         return value
@@ -154,6 +159,15 @@ def _convert(
     if free and not isinstance(value, str | bool):
         return value
     raise ValueError(f"{_at(path)}{key} is {value!r}; {owner} wants {spell(options, wanted)}.")
+
+
+def _item_of(options: tuple[Any, ...]) -> Any:
+    """Return what a list may hold, where it is a list of any length of objects with names."""
+    for option in options:
+        item = get_args(option)
+        if get_origin(option) is tuple and item[1:] == (Ellipsis,) and _kinds(members(item[0])):
+            return item[0]
+    return None
 
 
 def _construct(

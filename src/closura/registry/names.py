@@ -32,6 +32,7 @@ REGISTRY: dict[str, dict[str, str]] = {
         "Column": "closura.closures.atmosphere:Column",
         "ColumnNeighbourhood": "closura.closures.atmosphere:ColumnNeighbourhood",
         "LatLonImage": "closura.closures.atmosphere:LatLonImage",
+        "SphereMesh": "closura.closures.mesh:SphereMesh",
     },
     "learners": {
         "Linear": "closura.learners.linear:Linear",
@@ -44,6 +45,9 @@ REGISTRY: dict[str, dict[str, str]] = {
         "Online": "closura.learners.online:Online",
         "BoostedTrees": "closura.learners.boosted:BoostedTrees",
         "ClimatologicalCorrection": "closura.learners.climatology:ClimatologicalCorrection",
+        "UNet": "closura.learners.images:UNet",
+        "Graph": "closura.learners.images:Graph",
+        "LearnerEnsemble": "closura.learners.ensemble:LearnerEnsemble",
     },
     "solvers": {
         "Climatology": "closura.solvers.baselines:Climatology",
