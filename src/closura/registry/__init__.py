@@ -23,7 +23,6 @@ __all__ = [
 FILLED_BY_FIT = {
     "read", "written", "origin", "lower", "upper", "exponents", "climate", "local",
     "interval", "profile", "cosine", "layers", "area", "detector", "seen", "outputs",
-    "layout",
     "layout", "mesh",
 }  # fmt: skip
 
