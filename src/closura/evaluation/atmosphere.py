@@ -90,18 +90,24 @@ def score_free_runs(
     found = xr.concat(
         columns, variables, coords="different", compat="equals", join="exact", data_vars="all"
     )
+    found = _with_portraits(found, everyone, truth)
+    return _with_survival(found, everyone, resampling)
+
+
+def _with_portraits(
+    found: xr.Dataset, everyone: Mapping[str, xr.Dataset], truth: xr.Dataset
+) -> xr.Dataset:
+    """Add what each run looks like, and the truth."""
     alive = {name: run for name, run in everyone.items() if not run.attrs.get(BLOW_UP)}
-    rows = [portrait(run) for run in alive.values()]
     models = xr.DataArray(list(alive), dims="model", name="model")
     drawn = xr.concat(
-        rows, models, data_vars="all", coords="minimal", compat="override", join="outer",
-        combine_attrs="drop_conflicts",
+        [portrait(run) for run in alive.values()], models, data_vars="all", coords="minimal",
+        compat="override", join="outer", combine_attrs="drop_conflicts",
     )  # fmt: skip
     of_truth = portrait(truth)
-    of_truth = of_truth.rename({n: f"truth_{n}" for n in of_truth.data_vars})
+    of_truth = of_truth.rename({name: f"truth_{name}" for name in of_truth.data_vars})
     parts = [found, drawn.reindex(model=found["model"]), of_truth]
-    found = xr.merge(parts, compat="override", join="outer", combine_attrs="drop")
-    return _with_survival(found, everyone, resampling)
+    return xr.merge(parts, compat="override", join="outer", combine_attrs="drop")
 
 
 def scored_variables(truth: xr.Dataset) -> list[str]:

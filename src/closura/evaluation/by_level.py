@@ -33,7 +33,7 @@ def score_by_level(
     - ``overall_r_squared``, ``overall_rmse``, ``overall_bias`` (model, variable): over mass too.
     - ``extrapolated_share`` (model): share of inputs outside the training range.
 
-    Times are read a piece at a time; the bootstrap draws blocks of times.
+    Read a piece at a time; the bootstrap draws blocks of times.
 
     Args:
         closures: What to score, by name; "no closure", which predicts zero, is added.
@@ -65,9 +65,8 @@ def score_by_level(
         row["extrapolated_share"] = extrapolated_share(closure, pairs)
         rows.append(row)
     models = xr.DataArray(list(everyone), dims="model", name="model")
-    found = xr.concat(rows, models, join="exact")
     units = [_units(pairs, name) for name in pairs.targets]
-    return found.assign_coords(units=("variable", units))
+    return xr.concat(rows, models, join="exact").assign_coords(units=("variable", units))
 
 
 def _predictions(
@@ -93,7 +92,7 @@ def _scores(sums: xr.Dataset, samples: int, level: float, seed: int) -> xr.Datas
     weights = cell_weights(sums["square"].isel(time=0)) if LEVEL in sums.dims else None
     whole = sums if weights is None else sums.weighted(weights).mean(LEVEL)
     means = {str(n): whole[n].mean("time").values for n in whole.data_vars}
-    found = {f"overall_{key}": ((), value) for key, value in _of(means).items()}
+    found: dict[str, Any] = {f"overall_{key}": ((), value) for key, value in _of(means).items()}
     if LEVEL not in sums.dims:
         return xr.Dataset(found)
     by_time = {str(n): sums[n].transpose("time", LEVEL).values for n in sums.data_vars}

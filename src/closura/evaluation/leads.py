@@ -90,7 +90,7 @@ def score_leads(
     ordered = joined.transpose("start", ...).values
     resampled = np.stack([np.sqrt(ordered[row].mean(axis=0)) for row in drawn])
     tail = (1 - level) / 2
-    found = {"forecast_rmse": np.sqrt(joined.mean("start", skipna=False))}
+    found: dict[str, Any] = {"forecast_rmse": np.sqrt(joined.mean("start", skipna=False))}
     for end, share in (("_lower", tail), ("_upper", 1 - tail)):
         limits = np.quantile(resampled, share, axis=0)
         found[f"forecast_rmse{end}"] = joined.isel(start=0, drop=True).copy(data=limits)

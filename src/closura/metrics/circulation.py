@@ -9,6 +9,8 @@ from collections.abc import Hashable, Iterable
 import numpy as np
 import xarray as xr
 
+from closura.metrics.spectra import wave_number_spectrum
+
 RINGS = ("lon", "k", "kj")  # dimensions along which a field closes in itself
 SIGMA_SURFACE = 1.0  # sigma = p / p_s at the ground
 
@@ -108,9 +110,8 @@ def zonal_spectrum(field: xr.DataArray, ring: str) -> xr.DataArray:
     Returns:
         Dimension `wave_number`, 1 ... n // 2 [square of the units].
     """
-    from closura.metrics.spectra import wave_number_spectrum
-
     spectrum = wave_number_spectrum(field, along=ring)
+    assert isinstance(spectrum, xr.DataArray)
     others = [dim for dim in spectrum.dims if dim != "wave_number"]
     return spectrum.weighted(cell_weights(field)).mean(others)
 

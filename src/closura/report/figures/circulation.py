@@ -224,4 +224,4 @@ def _reach(differences: list[np.ndarray]) -> float:
 
 
 def _area(part: xr.DataArray) -> xr.DataArray:
-    return np.cos(np.deg2rad(part["lat"]))
+    return xr.DataArray(np.cos(np.deg2rad(part["lat"])))

@@ -167,7 +167,7 @@ def draw_spectrum(material: Material) -> Drawn:
     """Draw energy, or variance, by wave number along the latitude circle or ring."""
     scores = material.run.scores
     truth = curve(scores, "truth_spectrum", None, None, "wave_number")
-    if truth is None:
+    if scores is None or truth is None:
         return Absence(SPECTRA, SPECTRA_TITLE, material.run.why("scores.nc"))
     figure, axes = begin(1, 2, width=FULL, height=3.3)
     left, right = axes[0]
@@ -185,7 +185,7 @@ def draw_spectrum(material: Material) -> Drawn:
     known = truth.y[truth.y > truth.y.max() * 1e-6]
     left.set_ylim(known.min() / 3, known.max() * 3)
     right.set_ylim(0, min(3.0, right.get_ylim()[1]))
-    words = "kinetic energy" if "jet_strength" in material.run.scores else "variance"
+    words = "kinetic energy" if "jet_strength" in scores else "variance"
     left.set_ylabel(f"{words} by wave number")
     right.set_ylabel("run / truth")
     for panel in (left, right):
