@@ -189,4 +189,4 @@ def test_memory_is_bounded_where_the_record_is_not(tmp_path, monkeypatch):
     done = subprocess.run(command, stdout=-1, text=True, check=True, env=os.environ | cached)
     out = done.stdout
     before, after = map(int, out.split())
-    assert after - before < 300_000  # kB; held in memory it takes 900_000
+    assert after - before < 300_000  # kB
