@@ -72,7 +72,8 @@ def score(work: Work) -> None:
     if (work.folder / leads_file(NO_CLOSURE)).is_file():
         squares = {name: read_dataset(work.folder / leads_file(name)) for name in names}
         leads = score_leads(squares, **resampling.settings)
-        scores = scores.merge(leads.reindex(model=scores["model"]))
+        leads = leads.reindex(model=scores["model"], variable=scores["variable"])
+        scores = scores.merge(leads, join="exact", compat="override")
     scores = _with_seeds(work, scores, truth, resampling)
     scores.attrs = attrs | {"time_units": work.experiment.model("coarse").time_units}
     write_dataset(scores, work.folder / "scores.nc")
