@@ -17,8 +17,8 @@ SHORT = {
     "assimilate_lorenz96": ("assimilate.duration=15", "increments.duration=60"),
     "shallow_water": ("data.spinup=86400", "data.members=3", "learners.network.epochs=1"),
     "heldsuarez_twin": (
-        "truth.levels=3", "coarse.levels=3", "data.spinup=1 days", "data.duration=6 days",
-        "data.discard=1 days", "evaluate.duration=3 days", "evaluate.discard=1 days",
+        "truth.levels=3", "coarse.levels=3", "data.spinup=1 days", "data.duration=13 days",
+        "data.discard=1 days", "evaluate.duration=5 days", "evaluate.discard=1 days",
         "evaluate.block=12 hours", "iterate={}", "learners.network.epochs=1",
         "learners.forest.trees=2",
     ),
