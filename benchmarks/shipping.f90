@@ -1,12 +1,14 @@
 ! shipping.f90: times closura_predict, and three bare sgemm of the same sizes in turn with it.
 !
-!   shipping MODEL ROUNDS      prints seconds of loading (and of them the processor's), then a line a round:
-!                              seconds of closura, of sgemm, and the processor's of closura
+!   shipping MODEL ROUNDS COLUMNS
+!
+! prints seconds of loading (and of them the processor's), then a line a round: seconds of closura,
+! of sgemm, and the processor's of closura.
 program shipping
   use, intrinsic :: iso_fortran_env, only: int64, real32
   use closura
   implicit none
-  integer, parameter :: columns = 20306, width = 128, values = 158
+  integer, parameter :: width = 128, values = 158
 #ifdef CLOSURA_BLAS
   external :: sgemm
 #endif
@@ -14,12 +16,14 @@ program shipping
   real(real32), allocatable :: x(:, :), y(:, :), z(:, :), first(:, :), second(:, :), third(:, :)
   real(real32), allocatable :: a(:, :), b(:, :)
   real :: bare, busy, idle
-  integer :: status, number, rounds
+  integer :: status, number, rounds, columns
   character(len=1024) :: file, text
 
   call get_command_argument(1, file)
   call get_command_argument(2, text)
   read(text, *) rounds
+  call get_command_argument(3, text)
+  read(text, *) columns
   bare = now()
   call cpu_time(idle)
   call closura_load(model, trim(file), status, precision=closura_single)

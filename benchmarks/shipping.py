@@ -1,17 +1,21 @@
-"""A shipped closure in Fortran on one core: 20 306 columns of 158 values, as in LMDZ.
+"""A shipped closure on one core: 20 306 columns of 158 values, and a sphere, as in LMDZ.
 
-python -m benchmarks.shipping [--rounds 15]
+python -m benchmarks.shipping [--rounds 15] [--quick]
+
+In Fortran natively and through ONNX Runtime, and through ONNX Runtime and PyTorch in Python.
 """
 
 import argparse
+import importlib.util
+import re
 import subprocess
+import sys
 import tempfile
+import time
+from ctypes.util import find_library
 from importlib import resources
 from pathlib import Path
-from typing import Any, NamedTuple
-
-import jax
-import numpy as np
+from typing import NamedTuple
 
 from benchmarks.measure import (
     ROOT,
@@ -24,13 +28,36 @@ from benchmarks.measure import (
     run_child,
     spread,
 )
-from closura.export.container import Column, Container, write_container
+from benchmarks.shipping_models import (
+    QUICK,
+    VALUES,
+    WIDTH,
+    Sizes,
+    boosted,
+    forest,
+    image_network,
+    network,
+)
+from closura.export.container import write_container
 from closura.export.native import FLAGS, find_compiler
-from closura.export.operations import Add, Dense, Restore, Select, Standardise, Trees
-from closura.nets.mlp import initialise
+from closura.export.onnx import with_graph
+from closura.export.onnx_graph import to_onnx
 
-COLUMNS, VALUES, WIDTH = 20306, 158, 128
-TREES, DEPTH = 16, 13
+HEADING = ("who", "ms a call", "of the processor", "ms to load (of the processor)",
+           "MB at most, columns included")  # fmt: skip
+SESSION = ROOT / "benchmarks" / "shipping_session.py"
+NETWORK = f"network {VALUES}-{WIDTH}-{WIDTH}-{VALUES}"
+LIBRARIES: dict[str, list[str]] = {
+    "plain": [],
+    "blas": ["-lopenblas"],
+    "onnx": ["libonnxruntime.so.1", "-Wl,-rpath,$ORIGIN"],
+}
+NUMBERS = re.compile(r"[\d\s.eE+-]+")
+SWITCHES: dict[str, list[str]] = {
+    "plain": [],
+    "blas": ["-DCLOSURA_BLAS"],
+    "onnx": ["-DCLOSURA_ONNX"],
+}
 
 
 class Found(NamedTuple):
@@ -48,81 +75,47 @@ class Found(NamedTuple):
     peak: float
 
 
-def network() -> Container:
-    """An MLP 158-128-128-158 with its scaling and training range."""
-    layers = initialise(VALUES, VALUES, width=WIDTH, depth=2, activation="relu",
-                        key=jax.random.key(0))  # fmt: skip
-    bends = ("relu", "relu", "none")
-    dense = [
-        Dense(np.asarray(weights), np.asarray(offset), bend)
-        for weights, offset, bend in zip(layers.weights, layers.offsets, bends, strict=True)
-    ]
-    number = np.arange(VALUES)
-    scaling = Standardise(np.full(VALUES, 0.5), np.full(VALUES, 0.3))
-    restore = Restore(np.zeros(VALUES), np.full(VALUES, 2.0))
-    return _container((Select(number), scaling, *dense, restore, Add(number)))
-
-
-def forest() -> Container:
-    """Full trees of random splits, 158 outputs in each leaf."""
-    draw = np.random.default_rng(0)
-    nodes, leaves = 2 ** (DEPTH + 1) - 1, 2**DEPTH
-    number = np.arange(nodes)
-    leaf = number >= leaves - 1
-    roots = nodes * np.arange(TREES)
-    feature = [
-        np.where(leaf, number - leaves + 1 + tree * leaves, draw.integers(0, VALUES, nodes))
-        for tree in range(TREES)
-    ]
-    left = [np.where(leaf, number, 2 * number + 1) + root for root in roots]
-    threshold = draw.uniform(0.2, 0.8, TREES * nodes).astype(np.float32)
-    values = draw.normal(size=(TREES * leaves, VALUES)).astype(np.float32)
-    trees = Trees(VALUES, roots, np.concatenate(feature), np.concatenate(left), threshold, values,
-                  float(TREES))  # fmt: skip
-    every = np.arange(VALUES)
-    return _container((Select(every), trees, Add(every)))
-
-
-def _container(operations: tuple[Any, ...]) -> Container:
-    columns = tuple(Column(f"x({number})", "1") for number in range(1, VALUES + 1))
-    return Container(columns, columns, operations, np.full(VALUES, -1.0), np.full(VALUES, 2.0))
-
-
-def compile_program(compiler: str, build: Path, *, blas: bool) -> Path:
-    """Return the compiled program, with dense layers through OpenBLAS or the runtime's own."""
+def compile_program(compiler: str, build: Path, way: str) -> Path:
+    """Return the compiled program: ``"plain"``, or with ``"blas"`` or ``"onnx"``."""
+    names = ["closura_onnx.F90", "closura.F90"] if way == "onnx" else ["closura.F90"]
     with resources.as_file(resources.files("closura.export") / "runtime") as runtime:
-        sources = [str(runtime / "closura.F90"), str(ROOT / "benchmarks" / "shipping.f90")]
-        program = build / ("blas" if blas else "plain")
-        switch = ["-DCLOSURA_BLAS"] if blas else []
-        library = ["-lopenblas"] if blas else []
-        command = [compiler, *FLAGS, "-cpp", *switch, *sources, "-o", str(program), *library]
+        sources = [*(str(runtime / name) for name in names), str(SESSION.with_name("shipping.f90"))]
+        switches = [*FLAGS, "-cpp", *SWITCHES[way]]
+        command = [compiler, *switches, *sources, "-o", str(build / way), *LIBRARIES[way]]
         subprocess.run(command, cwd=build, check=True)
-    return program
+    return build / way
 
 
-def measure(program: Path, model: Path, rounds: int) -> Found:
+def link_onnxruntime(build: Path) -> None:
+    """Put the library of the Python package where the linker and the program look for it."""
+    import onnxruntime
+
+    place = Path(onnxruntime.__file__).parent / "capi"
+    (build / "libonnxruntime.so.1").symlink_to(next(place.glob("libonnxruntime.so*")))
+
+
+def measure(command: list[str | Path], rounds: int, columns: int) -> Found:
     """Return the timings of one model by one program."""
-    child = run_child([str(program), str(model), str(rounds)])
-    first, _, *lines = child.output.splitlines()  # the first round is untimed
+    child = run_child([*map(str, command), str(rounds), str(columns)])
+    lines = child.output.splitlines()
     told = [line.split()[1] for line in lines if line.startswith("VmHWM:")]
-    timed = [line.split() for line in lines if not line.startswith("VmHWM:")]
+    numbers = [line for line in lines if NUMBERS.fullmatch(line)]  # libraries may warn between
+    first, _, *timed = (line.split() for line in numbers)  # the first round is untimed
     seconds, bare, busy = (list(map(float, column)) for column in zip(*timed, strict=True))
     peak = float(told[0]) if told else float("nan")
-    return Found(*map(float, first.split()), seconds, bare, busy, peak)
+    return Found(*map(float, first), seconds, bare, busy, peak)
 
 
-def torch_seconds(rounds: int) -> list[float] | None:
+def torch_seconds(rounds: int, columns: int) -> list[float] | None:
     """Return the seconds of the same network in PyTorch on one thread; None without PyTorch."""
     try:
         import torch
     except ModuleNotFoundError:
         return None
-    import time
-
     torch.set_num_threads(1)
     layers = [torch.nn.Linear(VALUES, WIDTH), torch.nn.ReLU(), torch.nn.Linear(WIDTH, WIDTH),
               torch.nn.ReLU(), torch.nn.Linear(WIDTH, VALUES)]  # fmt: skip
-    model, values = torch.nn.Sequential(*layers), torch.rand(COLUMNS, VALUES)
+    model, values = torch.nn.Sequential(*layers), torch.rand(columns, VALUES)
     found = []
     with torch.no_grad():
         for _ in range(rounds + 1):
@@ -132,65 +125,117 @@ def torch_seconds(rounds: int) -> list[float] | None:
     return found[1:]
 
 
-def print_figures(found: dict[str, Found], torch: list[float] | None) -> None:
+def print_figures(found: dict[str, Found], torch: list[float] | None, columns: int) -> None:
     """Print the table: wall time, and beside it how much of it a processor was at work."""
-    rows = [
-        (
-            name,
-            cell(spread(one.seconds), 1e3),
-            cell(spread(one.busy), 1e3),
-            f"{1e3 * one.loading:.3g} ({1e3 * one.loading_busy:.3g})",
-            f"{one.peak / 1e3:.0f}",
-        )
-        for name, one in found.items()
-    ]
+    rows = [_row(name, one) for name, one in found.items()]
     bare = next(iter(found.values())).bare
     rows.append(("three bare sgemm", cell(spread(bare), 1e3), "", "", ""))
     if torch is not None:
-        rows.append(("network, PyTorch", cell(spread(torch), 1e3), "", "", ""))
+        rows.append((f"{NETWORK}, PyTorch", cell(spread(torch), 1e3), "", "", ""))
     else:
         print("PyTorch is not installed here: the table has no row for it")
-    heading = ("who", "ms a call", "of the processor", "ms to load (of the processor)")
     print_table(
-        f"{COLUMNS} columns of {VALUES} values, single precision, one core",
-        (*heading, "MB at most, columns included"),
+        f"{columns} columns of {VALUES} values, single precision, one core",
+        HEADING,
         rows,
     )
 
 
-def main(rounds: int) -> None:
-    """Compile, run in turn, and print the table and the goals."""
-    compiler = find_compiler()
-    if compiler is None:
-        raise SystemExit("benchmarks.shipping needs a Fortran compiler: apt-get install gfortran")
-    print(f"{machine()}; {COLUMNS} columns, one core; load {load()}")
-    with tempfile.TemporaryDirectory() as place:
-        build = Path(place)
-        write_container(build / "network.closura", network())
-        write_container(build / "forest.closura", forest())
-        blas, plain = (compile_program(compiler, build, blas=way) for way in (True, False))
-        found = {
-            "network, OpenBLAS": measure(blas, build / "network.closura", rounds),
-            "network, no library": measure(plain, build / "network.closura", rounds),
-            f"forest, {TREES} trees, depth {DEPTH}": measure(
-                plain, build / "forest.closura", rounds
-            ),
-        }
-    torch = torch_seconds(rounds)
-    with_blas, without, grown = found.values()
-    print_figures(found, torch)
+def _row(name: str, one: Found) -> tuple[str, ...]:
+    loading = f"{1e3 * one.loading:.3g} ({1e3 * one.loading_busy:.3g})"
+    calls = (cell(spread(some), 1e3) for some in (one.seconds, one.busy))
+    return (name, *calls, loading, f"{one.peak / 1e3:.0f}")
+
+
+def measure_all(compiler: str, build: Path, rounds: int, sizes: Sizes) -> dict[str, Found]:
+    """Write the models, compile the programs, and return the timings by name."""
+    link_onnxruntime(build)
+    plain, blas, graph = (compile_program(compiler, build, way) for way in LIBRARIES)
+    grown = f"forest, {sizes.trees} trees, depth {sizes.depth}"
+    summed = f"boosted trees, {sizes.rounds} rounds of {VALUES}, depth {sizes.boosted_depth}"
+    models = {NETWORK: network(), grown: forest(sizes), summed: boosted(sizes)}
+    found = {}
+    for number, (name, model) in enumerate(models.items()):
+        native, held, alone = (build / f"{number}{end}" for end in (".closura", ".graph", ".onnx"))
+        write_container(native, model)
+        write_container(held, with_graph(model))
+        alone.write_bytes(to_onnx(model))
+        if name == NETWORK:  # what trees do is no matter of sgemm
+            found[f"{name}, OpenBLAS"] = measure([blas, native], rounds, sizes.columns)
+        found[f"{name}, no library"] = measure([plain, native], rounds, sizes.columns)
+        found[f"{name}, ONNX in Fortran"] = measure([graph, held], rounds, sizes.columns)
+        told = [sys.executable, SESSION, alone]
+        found[f"{name}, ONNX in Python"] = measure([*told], rounds, sizes.columns)
+    return found
+
+
+def measure_image(build: Path, rounds: int, sizes: Sizes) -> Found:
+    """Return the timings of one sphere through a U-Net."""
+    model = build / "image.onnx"
+    model.write_bytes(to_onnx(image_network(sizes)))
+    rows, lines = sizes.grid
+    return measure([sys.executable, SESSION, model], rounds, rows * lines)
+
+
+def print_image(found: Found, sizes: Sizes) -> None:
+    """Print the row of the U-Net."""
+    rows, lines = sizes.grid
+    halved = f"{sizes.halvings} halvings, {sizes.width} channels at the finest"
+    row = _row(f"U-Net of {halved}, ONNX in Python", found)
+    title = f"A sphere of {rows} x {lines} with {sizes.channels} channels, single precision"
+    print_table(f"{title}, one core", HEADING, [row])
+
+
+def print_goals(found: dict[str, Found]) -> None:
+    """Print what was wanted, and whether it holds."""
+    with_blas = found[f"{NETWORK}, OpenBLAS"]
     ratio = spread(a / b for a, b in zip(with_blas.seconds, with_blas.bare, strict=True))
     print()
     print_goal("with BLAS at most 1.15 of bare sgemm", cell(ratio), holds=ratio.median <= 1.15)
-    for name, one, goal in (("without BLAS", without, 90), ("forest", grown, 100)):
-        median = 1e3 * spread(one.seconds).median
+    grown = next(name for name in found if name.startswith("forest"))
+    limits = {f"{NETWORK}, no library": 90, f"{NETWORK}, ONNX in Fortran": 60, grown: 100}
+    for name, goal in limits.items():
+        median = 1e3 * spread(found[name].seconds).median
         print_goal(f"{name} at most {goal} ms", f"{median:.3g} ms", holds=median <= goal)
-    slowest = max(one.loading for one in found.values())
-    print_goal("loading under 0.1 s", f"{slowest:.2g} s at most", holds=slowest < 0.1)
+    slowest = max(one.loading for name, one in found.items() if "ONNX" not in name)
+    print_goal("native loading under 0.1 s", f"{slowest:.2g} s at most", holds=slowest < 0.1)
+
+
+def main(rounds: int, sizes: Sizes) -> None:
+    """Compile, run in turn, and print the tables and the goals.
+
+    Raises:
+        SystemExit: A compiler or a library is missing; the line says which.
+    """
+    compiler = check_parts()
+    print(f"{machine()}; {sizes.columns} columns, one core; load {load()}")
+    with tempfile.TemporaryDirectory() as place:
+        found = measure_all(compiler, Path(place), rounds, sizes)
+        image = measure_image(Path(place), rounds, sizes)
+    print_figures(found, torch_seconds(rounds, sizes.columns), sizes.columns)
+    print_image(image, sizes)
+    print_goals(found)
+
+
+def check_parts() -> str:
+    """Return the compiler; raise SystemExit where it or a library is missing."""
+    compiler = find_compiler()
+    if compiler is None:
+        raise SystemExit("benchmarks.shipping needs a Fortran compiler: apt-get install gfortran")
+    if find_library("openblas") is None:
+        raise SystemExit("benchmarks.shipping needs OpenBLAS: apt-get install libopenblas-dev")
+    if any(importlib.util.find_spec(one) is None for one in ("onnx", "onnxruntime")):
+        raise SystemExit("benchmarks.shipping needs ONNX Runtime: pip install 'closura[export]'")
+    return compiler
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--quick", action="store_true", help="small sizes, to see that it works")
+    chosen = parser.parse_args()
     pin(1)
-    main(parser.parse_args().rounds)
+    if chosen.quick:
+        main(2, QUICK)
+    else:
+        main(chosen.rounds, Sizes())

@@ -3,6 +3,7 @@
 import importlib.util
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 ROOT = Path(__file__).parent.parent
@@ -110,3 +111,44 @@ def test_the_cost_of_the_atmosphere_is_printed_for_each_size(monkeypatch, capsys
     atmosphere_cost.measure(**atmosphere.QUICK["cost"])
     assert "| T21 L3 | 1800 |" in capsys.readouterr().out
     assert set(atmosphere.QUICK) == set(atmosphere.PARTS)
+
+
+@pytest.fixture
+def shipping(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT))
+    from benchmarks import shipping
+
+    try:
+        shipping.check_parts()
+    except SystemExit as missing:
+        pytest.skip(str(missing))
+    return shipping
+
+
+def test_the_quick_shipping_mode_prints_every_way_and_every_goal(shipping, capsys, monkeypatch):
+    monkeypatch.setattr(shipping, "FLAGS", ("-O0",))  # compiles faster
+    shipping.main(1, shipping.QUICK)
+    printed = capsys.readouterr().out
+    network, trees = "network 158-128-128-158", "boosted trees, 2 rounds of 158, depth 2"
+    ways = ("no library", "ONNX in Fortran", "ONNX in Python")
+    for name in (network, "forest, 2 trees, depth 3", trees):
+        assert all(f"| {name}, {way} |" in printed for way in ways)
+    assert f"| {network}, OpenBLAS |" in printed and "| three bare sgemm |" in printed
+    assert "A sphere of 7 x 8 with 3 channels" in printed
+    assert "| U-Net of 2 halvings, 2 channels at the finest, ONNX in Python |" in printed
+    assert printed.count("- goal: ") == 5
+
+
+def test_what_is_timed_through_onnx_computes_what_is_timed_natively(shipping):
+    from benchmarks import shipping_models as models
+
+    from closura.export.onnx import open_session
+
+    held = models.network(), models.forest(models.QUICK), models.boosted(models.QUICK)
+    for container in held:
+        columns = np.random.default_rng(1).random((60, models.VALUES), np.float32)
+        wanted = container.predict(columns.astype(float))
+        session = open_session(shipping.to_onnx(container))
+        found = session.run(["tendencies"], {"columns": columns})[0]
+        assert np.abs(found - wanted).max() <= 1e-5 * np.abs(wanted).max()
+        assert np.abs(wanted).max() > 0.1

@@ -7,6 +7,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
+from closura.closures.ensemble import ClosureEnsemble
 from closura.closures.fallback import Fallback
 from closura.closures.features import AbstractFeatures
 from closura.closures.guards import AbstractGuard, Damped, Limited, Tapered
@@ -21,6 +22,19 @@ REFUSED = (
     "{name} cannot be shipped: of guards, Tapered, Damped, Limited, Guarded by MinMax or "
     "Mahalanobis, and Fallback to zero can."
 )
+
+
+def spread_means(closure: AbstractClosure) -> AbstractClosure:
+    """Return a closure in which the mean of closures is a sum of these, each a share of it."""
+    found: list[AbstractClosure] = []
+    for term in terms(closure):
+        if isinstance(term, ClosureEnsemble) and term.combine == "mean":
+            share = 1 / len(term.members)
+            inside = (one for member in term.members for one in terms(spread_means(member)))
+            found += [Damped(one, share) for one in inside]
+        else:
+            found.append(term)
+    return found[0] if len(found) == 1 else Sum(tuple(found))
 
 
 def core(term: AbstractClosure) -> AbstractClosure:

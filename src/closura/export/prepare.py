@@ -13,7 +13,7 @@ from closura.core.closure import AbstractClosure
 from closura.core.learner import Pairs
 from closura.export.cases import Cases, in_double, record
 from closura.export.container import Container
-from closura.export.guards import settle
+from closura.export.guards import settle, spread_means
 from closura.export.layout import Layout
 from closura.export.translate import translate
 
@@ -45,7 +45,7 @@ def prepare(
         ValueError: It cannot be shipped; the line says why.
     """
     with jax.enable_x64(True):
-        closure = settle(closure, pairs[0])
+        closure = settle(spread_means(closure), pairs[0])
         container, layout = translate(closure, pairs[0], missing=missing, source=source)
         exact = in_double(closure)
         return Prepared(
