@@ -24,8 +24,8 @@ def test_a_bundled_experiment_finds_the_numbers_that_it_expects(name, tmp_path, 
     for file in FILES.get(name, ()):
         data_file(file)
     if name == "lmdz_columns":  # a template: the files are the user's
-        write_guide(tmp_path / "guide_ins.nc")
-        write_states(tmp_path / "histins.nc")
+        write_guide(tmp_path / "guide_ins.nc", records=120)
+        write_states(tmp_path / "histins.nc", records=120)
     script = "import sys; from closura.cli import main; sys.argv[0] = 'closura'; main()"
     # Where a file was found depends on where the tests run: pass the place on.
     found = [str(data_file(file).parent) for file in FILES.get(name, ())]
