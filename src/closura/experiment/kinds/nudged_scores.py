@@ -2,6 +2,8 @@
 
 from typing import Any, cast
 
+import numpy as np
+
 from closura.core.progress import report
 from closura.data.store import open_run, read_dataset, write_json
 from closura.evaluation.atmosphere import Resampling, score_free_runs, scored_variables
@@ -124,10 +126,10 @@ def _with_seeds(work: Work, scores: Any, truth: Any, resampling: Resampling) -> 
         files = {name: work.folder / statistics_file(name, seed) for name in settings.learners}
         runs = {NO_CLOSURE: without} | {n: read_dataset(file) for n, file in files.items()}
         again = score_free_runs(runs, truth=truth, other=truth, resampling=resampling)
-        found.append(again["mean_error"].reindex(model=scores["model"]).values)
-    stacked = [[row[:, column] for row in found] for column in range(scores.sizes["variable"])]
-    values = [list(zip(*rows, strict=True)) for rows in stacked]
-    return scores.assign(mean_error_seeds=(("variable", "model", "seed"), values))
+        errors = again["mean_error"].reindex_like(scores["mean_error"])
+        found.append(errors.transpose("variable", "model").values)
+    stacked = np.stack(found, axis=-1)
+    return scores.assign(mean_error_seeds=(("variable", "model", "seed"), stacked))
 
 
 def _shared(work: Work) -> tuple[str, ...]:
