@@ -83,9 +83,7 @@ def nudge(work: Work) -> None:
 
 def make_pairs(work: Work) -> None:
     """Make pairs of the nudged run, and hold out a part of it."""
-    held = nudged_settings(work).data.held_out
-    pairs = _pairs_of(work, work.folder / RECORDED)
-    training, test = pairs.split(held.fraction, blocks=held.blocks, gap=held.gap)
+    training, test = _split(work, _pairs_of(work, work.folder / RECORDED))
     save_pairs(work.folder / TRAINING, training)
     save_pairs(work.folder / HELD_OUT, test)
 
@@ -101,7 +99,8 @@ def learn_again(work: Work, name: str, seed: int) -> None:
         if number:
             report("evaluate", model=name, what=f"nudged again, round {number}")
             model = corrected(work, functools.reduce(operator.add, learned))
-            pairs = _pairs_of(work, _nudge(work, model, None))
+            # Every round leaves out the same times, or the offline scores would be of its training.
+            pairs, _ = _split(work, _pairs_of(work, _nudge(work, model, None)))
 
         def listener(event: str, values: dict[str, Any], number: int = number) -> None:
             if event == "train":
@@ -160,6 +159,12 @@ def _pairs_of(work: Work, run: Any) -> Any:
     return diagnose(
         opened, coarse=coarse, target="nudging", skip=cast(float, data.discard), inputs=date(work)
     )  # fmt: skip
+
+
+def _split(work: Work, pairs: Any) -> Any:
+    """Return pairs to learn from, and those that are held out."""
+    held = nudged_settings(work).data.held_out
+    return pairs.split(held.fraction, blocks=held.blocks, gap=held.gap)
 
 
 def first_state_of(work: Work, truth: Any) -> Any:
