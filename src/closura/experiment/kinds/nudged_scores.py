@@ -39,20 +39,31 @@ def score_offline(work: Work) -> None:
 
 
 def run_free(work: Work, name: str, seed: int) -> None:
-    """Run a model freely for its statistics, and make its short forecasts."""
-    settings = nudged_settings(work).evaluate
+    """Run a model freely for its statistics."""
     model = _model_of(work, name, seed)
-    truth = _truth_to_start_from(work)
-    state = first_state_of(work, truth)
+    state = first_state_of(work, _truth_to_start_from(work))
     found = free_run(
         model, state, lengths_of(work), key=work.key("online"), inputs=date(work), name=name
     )
     write_dataset(found, work.folder / statistics_file(name, seed))
-    if truth is None or seed or not settings.forecasts or not settings.lead:
-        return
+
+
+def has_forecasts(work: Work) -> bool:
+    """Return whether short forecasts are made: they start from a truth that is run."""
+    settings = nudged_settings(work)
+    return settings.truth is not None and bool(
+        settings.evaluate.forecasts and settings.evaluate.lead
+    )
+
+
+def make_forecasts(work: Work, name: str) -> None:
+    """Make a model's short forecasts from states of the truth."""
+    settings = nudged_settings(work).evaluate
+    truth = _truth_to_start_from(work)
+    found = read_dataset(work.folder / statistics_file(name))
     report("evaluate", model=name, what="forecasts")
     squares = forecast_errors(
-        model, truth,
+        _model_of(work, name, 0), truth,
         spaced_starts(truth, count=settings.forecasts, lead=cast(float, settings.lead)),
         lead=cast(float, settings.lead), every=cast(float, settings.every),
         variables=scored_variables(found) if found.data_vars else list(_shared(work)),
@@ -71,7 +82,7 @@ def score(work: Work) -> None:
     resampling = Resampling(said.samples, said.level, settings.seed)
     scores = score_free_runs(runs, truth=truth, other=other, resampling=resampling)
     attrs = scores.attrs
-    if (work.folder / leads_file(NO_CLOSURE)).is_file():
+    if has_forecasts(work):  # files of earlier settings may lie there too
         squares = {name: read_dataset(work.folder / leads_file(name)) for name in names}
         leads = score_leads(squares, **resampling.settings)
         scores = scores.merge(leads.reindex(model=scores["model"]))
