@@ -9,7 +9,7 @@ from closura.evaluation.scores import FLOOR, NO_CLOSURE
 from closura.experiment.kind import Document, Kind
 from closura.experiment.kinds import nudged_scores as scores
 from closura.experiment.kinds import nudged_stages as stages
-from closura.experiment.kinds.nudged_inputs import reference_files
+from closura.experiment.kinds.nudged_inputs import check_closures, reference_files
 from closura.experiment.kinds.nudged_settings import NudgedExperiment
 from closura.experiment.kinds.pairs import (
     HELD_OUT,
@@ -91,7 +91,7 @@ def _settle(experiment: "Experiment") -> Skeleton:
                 f"iterate names {name!r}, which is no learner{nearest(name, settings.learners)} "
                 f"There are: {', '.join(settings.learners)}."
             )
-    stages.check_closures(experiment)
+    check_closures(experiment)
     coupling = settings.coupling.model_copy(
         update={"every": _steps_of(settings.coupling.every, coarse)}
     )
