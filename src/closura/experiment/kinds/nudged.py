@@ -9,7 +9,7 @@ from closura.evaluation.scores import FLOOR, NO_CLOSURE
 from closura.experiment.kind import Document, Kind
 from closura.experiment.kinds import nudged_scores as scores
 from closura.experiment.kinds import nudged_stages as stages
-from closura.experiment.kinds.nudged_inputs import reference_files
+from closura.experiment.kinds.nudged_inputs import check_closures, reference_files
 from closura.experiment.kinds.nudged_settings import NudgedExperiment
 from closura.experiment.kinds.pairs import (
     HELD_OUT,
@@ -32,6 +32,8 @@ SECTIONS = ("name", "kind", "description", "seed", "precision", "truth", "refere
             "nudging", "data", "learners", "iterate", "guards", "coupling", "evaluate", "seeds",
             "expect", "report")  # fmt: skip
 LENGTHS = ("spinup", "duration", "discard", "every", "record", "block", "lead")
+FREE = ("duration", "discard", "every", "block")  # what of `evaluate` a free run depends on
+DATE = ("begin", "calendar")
 _BOUNDED = ("mean_error", "zonal_error", "mean_gain", "zonal_gain", "forecast_rmse")
 SCORES = (
     *(name + end for name in _BOUNDED for end in ("", "_lower", "_upper")),
@@ -89,7 +91,7 @@ def _settle(experiment: "Experiment") -> Skeleton:
                 f"iterate names {name!r}, which is no learner{nearest(name, settings.learners)} "
                 f"There are: {', '.join(settings.learners)}."
             )
-    stages.check_closures(experiment)
+    check_closures(experiment)
     coupling = settings.coupling.model_copy(
         update={"every": _steps_of(settings.coupling.every, coarse)}
     )
@@ -121,18 +123,19 @@ def _vocabulary(settings: Skeleton) -> Vocabulary:
 
 
 def _steps(work: Work) -> list[Step]:
-    learning = _fits(work)
-    return [*_simulations(work), *learning, *_scores(work, learning)]
-
-
-def _simulations(work: Work) -> list[Step]:
     said = work.experiment.resolved()
-    data, evaluate = said["data"], said["evaluate"]
     hashes = [f"{path.name} {hash_of(path)}" for path in reference_files(work.experiment)]
     base = some(said, "truth", "reference", "seed", "precision") | {"files": hashes}
+    learning = _fits(work)
+    return [*_simulations(work, base), *learning, *_scores(work, base, learning)]
+
+
+def _simulations(work: Work, base: dict[str, Any]) -> list[Step]:
+    said = work.experiment.resolved()
+    data, evaluate = said["data"], said["evaluate"]
     train = base | some(data, "spinup", "duration", "every")
-    long = base | some(data, "spinup") | some(evaluate, "duration", "discard", "every", "block")
-    nudged = train | some(said, "coarse", "nudging") | some(data, "record")
+    long = base | some(data, "spinup") | some(evaluate, *FREE)
+    nudged = train | some(said, "coarse", "nudging") | some(data, "record", *DATE)
     truths = []
     if said["truth"] is not None:
         truths = [
@@ -172,39 +175,51 @@ def _fits(work: Work) -> list[Step]:
     return found
 
 
-def _scores(work: Work, learning: list[Step]) -> list[Step]:
+def _scores(work: Work, base: dict[str, Any], learning: list[Step]) -> list[Step]:
     said = work.experiment.resolved()
+    learners = {"learners": list(said["learners"])}
+    hybrid = some(said, "coarse", "coupling", "guards", "seed", "precision")
+    hybrid |= some(said["data"], *DATE)
+    steps = _runs(work, base | hybrid)
+    truths = () if said["truth"] is None else ("truth/test", "truth/independent")
+    part = base | hybrid | learners | {"rule": RULE, "evaluate": said["evaluate"]}
+    level = some(said, "seed") | learners | some(said["evaluate"], "samples", "level")
     first = first_fits(learning)
-    run = some(said, "coarse", "coupling", "guards", "seed", "evaluate", "precision")
-    truths = () if said["truth"] is None else ("truth/test",)
-    steps = []
-    for name in (NO_CLOSURE, *said["learners"]):
-        needs = truths if name == NO_CLOSURE else (*truths, fit_name(name, 0))
-        steps.append(_free_step(work, run, name, 0, needs))
-        for seed in range(1, said["seeds"] if name != NO_CLOSURE else 1):
-            steps.append(_free_step(work, run, name, seed, (*truths, fit_name(name, seed))))
-    independent = () if said["truth"] is None else ("truth/independent",)
-    needs = (*(step.name for step in steps), *truths, *independent)
-    part = {"rule": RULE, "learners": list(said["learners"])}
-    level = {"seed": said["seed"], "learners": list(said["learners"])}
     return [
-        Step("offline", "offline", level | some(said["evaluate"], "samples", "level"),
-             ("pairs/nudging", *first), ("offline.nc",), partial(scores.score_offline, work)),
+        Step("offline", "offline", level, ("pairs/nudging", *first), ("offline.nc",),
+             partial(scores.score_offline, work)),
         *steps,
-        Step("online/scores", "online", run | part, needs, ("scores.nc",),
-             partial(scores.score, work)),
-        Step("price", "price", run | part, first, ("price.json",), partial(scores.price, work)),
+        Step("online/scores", "online", part, (*(step.name for step in steps), *truths),
+             ("scores.nc",), partial(scores.score, work)),
+        Step("price", "price", hybrid | learners, first, ("price.json",),
+             partial(scores.price, work)),
     ]  # fmt: skip
 
 
-def _free_step(work: Work, run: dict, name: str, seed: int, needs: tuple[str, ...]) -> Step:
-    outputs = [stages.statistics_file(name, seed)]
-    evaluate = run["evaluate"]
-    if evaluate["forecasts"] and evaluate["lead"] and seed == 0 and "truth/test" in needs:
-        outputs.append(stages.leads_file(name))
-    title = f"online/{name}" + (f"/seed_{seed}" if seed else "")
-    make = partial(scores.run_free, work, name, seed)
-    return Step(title, "online", run | {"model": [name, seed]}, needs, tuple(outputs), make)
+def _runs(work: Work, part: dict[str, Any]) -> list[Step]:
+    """Return the free runs of every model and seed, and the forecasts of the first seed."""
+    said = work.experiment.resolved()
+    evaluate = said["evaluate"]
+    truths = () if said["truth"] is None else ("truth/test",)
+    free = part | some(evaluate, *FREE)
+    ahead = part | some(evaluate, "forecasts", "lead", "every")
+    steps = []
+    for name in (NO_CLOSURE, *said["learners"]):
+        for seed in range(1 if name == NO_CLOSURE else said["seeds"]):
+            title = f"online/{name}" + (f"/seed_{seed}" if seed else "")
+            needs = truths if name == NO_CLOSURE else (*truths, fit_name(name, seed))
+            steps.append(
+                Step(title, "online", free | {"model": [name, seed]}, needs,
+                     (stages.statistics_file(name, seed),),
+                     partial(scores.run_free, work, name, seed))
+            )  # fmt: skip
+        if scores.has_forecasts(work):
+            steps.append(
+                Step(f"online/{name}/forecasts", "online", ahead | {"model": name},
+                     (*truths, f"online/{name}"), (stages.leads_file(name),),
+                     partial(scores.make_forecasts, work, name))
+            )  # fmt: skip
+    return steps
 
 
 KIND = Kind(

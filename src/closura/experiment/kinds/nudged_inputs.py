@@ -2,11 +2,14 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, cast
 
 import numpy as np
 
-from closura.core.closure import AbstractClosure
+from closura.closures.guards import AbstractGuard
+from closura.closures.novelty import Guarded
+from closura.core.closure import AbstractClosure, Zero
 from closura.core.inputs import Calendar, Inputs, Steady
 from closura.data.atmosphere import analysis_state, reference_fields
 from closura.data.border import to_dataset
@@ -36,30 +39,71 @@ def nudging_closure(experiment: Experiment) -> AbstractClosure:
     return cast(AbstractClosure, found)
 
 
-def guarded(experiment: Experiment, closure: AbstractClosure, pairs: Any = None) -> AbstractClosure:
+def guarded(
+    experiment: Experiment, closure: AbstractClosure, pairs: Any = None, *, features: Any = None
+) -> AbstractClosure:
     """Return a closure inside the guards of the experiment, the first guard innermost.
 
     Args:
         experiment: The experiment.
         closure: What is guarded.
         pairs: What guards take limits and ranges from; without them they are built alone.
+        features: What `Guarded` looks at where the experiment does not say; see `features_of`.
     """
     settings = cast(NudgedExperiment, experiment.settings)
     for number, spec in enumerate(settings.guards):
         said = {"type": spec} if isinstance(spec, str) else dict(spec)
         built = build("closures", said | {"closure": closure}, path=f"guards.{number}")
+        if isinstance(built, Guarded) and built.features is None:
+            built = replace(built, features=features)
         closure = cast(AbstractClosure, built)
     if pairs is not None and settings.guards and hasattr(closure, "fit"):
         closure = closure.fit(pairs)
     return closure
 
 
+def features_of(experiment: Experiment, learner: str) -> Any:
+    """Return the features of a learner; None where it has none of its own."""
+    return getattr(experiment.learner(learner, lambda _: Zero()), "features", None)
+
+
+def check_closures(experiment: Experiment) -> None:
+    """Refuse what cannot be built, before anything runs: nudging, guards, the date.
+
+    Raises:
+        ValueError: One of them cannot be, or a guard has no features to look at.
+    """
+    nudging_closure(experiment)
+    date_of(experiment)
+    for name in experiment.learners:
+        inside = guarded(experiment, Zero(), features=features_of(experiment, name))
+        while isinstance(inside, AbstractGuard):
+            if isinstance(inside, Guarded) and inside.features is None:
+                raise ValueError(
+                    f"guards has Guarded without features, and learner {name!r} has none of its "
+                    "own; say what to look at: {type: Guarded, features: ...}."
+                )
+            inside = inside.closure
+
+
 def date(work: Work) -> Inputs | None:
     """Return the calendar that closures may read; None where time is not in seconds."""
-    settings, model = _settings(work), work.experiment.model("coarse")
+    return date_of(work.experiment)
+
+
+def date_of(experiment: Experiment) -> Inputs | None:
+    """Return the same of an experiment that does not run yet.
+
+    Raises:
+        ValueError: The date is none of the calendar, or the time step divides no day.
+    """
+    settings, model = cast(NudgedExperiment, experiment.settings), experiment.model("coarse")
     if model.time_units != "s":
         return None
-    calendar = Calendar(settings.data.begin, model.dt, settings.data.calendar)
+    try:
+        calendar = Calendar(settings.data.begin, model.dt, settings.data.calendar)
+    except ValueError as error:
+        raise ValueError(f"data.begin and the time step of 'coarse': {error}") from None
     return Inputs(calendar=calendar)
 
 

@@ -2,6 +2,8 @@
 
 from typing import Any, cast
 
+import numpy as np
+
 from closura.core.progress import report
 from closura.data.store import open_run, read_dataset, write_json
 from closura.evaluation.atmosphere import Resampling, score_free_runs, scored_variables
@@ -37,20 +39,31 @@ def score_offline(work: Work) -> None:
 
 
 def run_free(work: Work, name: str, seed: int) -> None:
-    """Run a model freely for its statistics, and make its short forecasts."""
-    settings = nudged_settings(work).evaluate
+    """Run a model freely for its statistics."""
     model = _model_of(work, name, seed)
-    truth = _truth_to_start_from(work)
-    state = first_state_of(work, truth)
+    state = first_state_of(work, _truth_to_start_from(work))
     found = free_run(
         model, state, lengths_of(work), key=work.key("online"), inputs=date(work), name=name
     )
     write_dataset(found, work.folder / statistics_file(name, seed))
-    if truth is None or seed or not settings.forecasts or not settings.lead:
-        return
+
+
+def has_forecasts(work: Work) -> bool:
+    """Return whether short forecasts are made: they start from a truth that is run."""
+    settings = nudged_settings(work)
+    return settings.truth is not None and bool(
+        settings.evaluate.forecasts and settings.evaluate.lead
+    )
+
+
+def make_forecasts(work: Work, name: str) -> None:
+    """Make a model's short forecasts from states of the truth."""
+    settings = nudged_settings(work).evaluate
+    truth = _truth_to_start_from(work)
+    found = read_dataset(work.folder / statistics_file(name))
     report("evaluate", model=name, what="forecasts")
     squares = forecast_errors(
-        model, truth,
+        _model_of(work, name, 0), truth,
         spaced_starts(truth, count=settings.forecasts, lead=cast(float, settings.lead)),
         lead=cast(float, settings.lead), every=cast(float, settings.every),
         variables=scored_variables(found) if found.data_vars else list(_shared(work)),
@@ -69,7 +82,7 @@ def score(work: Work) -> None:
     resampling = Resampling(said.samples, said.level, settings.seed)
     scores = score_free_runs(runs, truth=truth, other=other, resampling=resampling)
     attrs = scores.attrs
-    if (work.folder / leads_file(NO_CLOSURE)).is_file():
+    if has_forecasts(work):  # files of earlier settings may lie there too
         squares = {name: read_dataset(work.folder / leads_file(name)) for name in names}
         leads = score_leads(squares, **resampling.settings)
         leads = leads.reindex(model=scores["model"], variable=scores["variable"])
@@ -97,7 +110,7 @@ def price(work: Work) -> None:
 def _model_of(work: Work, name: str, seed: int) -> Any:
     if name == NO_CLOSURE:
         return work.experiment.model("coarse")
-    return corrected(work, work.closures(seed)[name], record=True)
+    return corrected(work, name, work.closures(seed)[name], record=True)
 
 
 def _truths(work: Work) -> tuple[Any, Any]:
@@ -125,10 +138,10 @@ def _with_seeds(work: Work, scores: Any, truth: Any, resampling: Resampling) -> 
         files = {name: work.folder / statistics_file(name, seed) for name in settings.learners}
         runs = {NO_CLOSURE: without} | {n: read_dataset(file) for n, file in files.items()}
         again = score_free_runs(runs, truth=truth, other=truth, resampling=resampling)
-        found.append(again["mean_error"].reindex(model=scores["model"]).values)
-    stacked = [[row[:, column] for row in found] for column in range(scores.sizes["variable"])]
-    values = [list(zip(*rows, strict=True)) for rows in stacked]
-    return scores.assign(mean_error_seeds=(("variable", "model", "seed"), values))
+        errors = again["mean_error"].reindex_like(scores["mean_error"])
+        found.append(errors.transpose("variable", "model").values)
+    stacked = np.stack(found, axis=-1)
+    return scores.assign(mean_error_seeds=(("variable", "model", "seed"), stacked))
 
 
 def _shared(work: Work) -> tuple[str, ...]:

@@ -14,11 +14,12 @@ from closura.data.diagnose import diagnose
 from closura.data.pairs import save_pairs
 from closura.data.simulate import simulate
 from closura.data.store import open_run
-from closura.evaluation.free_runs import Lengths, free_run
+from closura.evaluation.free_runs import BLOW_UP, Lengths, free_run
 from closura.evaluation.protocol import Starts, states_at
 from closura.evaluation.scores import FLOOR
 from closura.experiment.kinds.nudged_inputs import (
     date,
+    features_of,
     first_state,
     guarded,
     nudging_closure,
@@ -28,7 +29,6 @@ from closura.experiment.kinds.nudged_inputs import (
 )
 from closura.experiment.kinds.nudged_settings import FreeRuns, NudgedExperiment
 from closura.experiment.kinds.pairs import HELD_OUT, TRAINING, keep_closure
-from closura.experiment.loading import Experiment
 from closura.experiment.work import Work, plain, write_dataset
 
 RECORDED = "nudged.zarr"
@@ -44,28 +44,32 @@ def leads_file(model: str) -> str:
     return f"leads/{model}.nc"
 
 
-def check_closures(experiment: Experiment) -> None:
-    """Raise ValueError where nudging or guards cannot be built: before anything runs."""
-    from closura.core.closure import Zero
-
-    nudging_closure(experiment)
-    guarded(experiment, Zero())
-
-
 def simulate_training(work: Work) -> None:
-    """Run the truth that the model is nudged to."""
+    """Run the truth that the model is nudged to.
+
+    Raises:
+        RuntimeError: It blew up.
+    """
     data = nudged_settings(work).data
     _simulate(work, "truth.zarr", data.duration, data.every)
 
 
 def simulate_test(work: Work) -> None:
-    """Run the independent truth that free runs are scored against."""
+    """Run the independent truth that free runs are scored against.
+
+    Raises:
+        RuntimeError: It blew up.
+    """
     evaluate = nudged_settings(work).evaluate
     _simulate(work, "test.zarr", evaluate.duration, evaluate.every)
 
 
 def run_independent(work: Work) -> None:
-    """Run a third truth for its statistics: its distance from the second is the noise floor."""
+    """Run a third truth for its statistics: its distance from the second is the noise floor.
+
+    Raises:
+        RuntimeError: It blew up.
+    """
     truth, lengths = truth_model(work.experiment), lengths_of(work)
     spinup = cast(float, nudged_settings(work).data.spinup)
     key = work.key("truth/independent")
@@ -73,6 +77,7 @@ def run_independent(work: Work) -> None:
         spinup + lengths.duration, spinup + lengths.discard, lengths.every, lengths.block
     )  # fmt: skip
     found = free_run(truth, truth.initial_state(key), spun, key=key, name="independent truth")
+    _check_whole("the independent truth", found.attrs[BLOW_UP])
     write_dataset(found, work.folder / statistics_file(FLOOR))
 
 
@@ -83,9 +88,7 @@ def nudge(work: Work) -> None:
 
 def make_pairs(work: Work) -> None:
     """Make pairs of the nudged run, and hold out a part of it."""
-    held = nudged_settings(work).data.held_out
-    pairs = _pairs_of(work, work.folder / RECORDED)
-    training, test = pairs.split(held.fraction, blocks=held.blocks, gap=held.gap)
+    training, test = _split(work, _pairs_of(work, work.folder / RECORDED))
     save_pairs(work.folder / TRAINING, training)
     save_pairs(work.folder / HELD_OUT, test)
 
@@ -100,8 +103,9 @@ def learn_again(work: Work, name: str, seed: int) -> None:
         pairs = work.pairs(TRAINING)
         if number:
             report("evaluate", model=name, what=f"nudged again, round {number}")
-            model = corrected(work, functools.reduce(operator.add, learned))
-            pairs = _pairs_of(work, _nudge(work, model, None))
+            model = corrected(work, name, functools.reduce(operator.add, learned))
+            # Every round leaves out the same times, or the offline scores would be of its training.
+            pairs, _ = _split(work, _pairs_of(work, _nudge(work, model, None)))
 
         def listener(event: str, values: dict[str, Any], number: int = number) -> None:
             if event == "train":
@@ -113,16 +117,17 @@ def learn_again(work: Work, name: str, seed: int) -> None:
     keep_closure(work, name, seed, functools.reduce(operator.add, learned), history)
 
 
-def corrected(work: Work, closure: Any, *, record: bool = False) -> Any:
-    """Return the coarse model with a learned closure, inside its guards."""
+def corrected(work: Work, name: str, closure: Any, *, record: bool = False) -> Any:
+    """Return the coarse model with the learned closure of a learner, inside its guards."""
     said, model = nudged_settings(work).coupling, work.experiment.model("coarse")
     pairs = work.pairs(TRAINING) if nudged_settings(work).guards else None
-    inside = guarded(work.experiment, closure, pairs)
+    features = features_of(work.experiment, name)
+    inside = guarded(work.experiment, closure, pairs, features=features)
     return couple(model, inside, at=said.at, every=cast(int, said.every), record=record)
 
 
-def _simulate(work: Work, name: str, length: Any, every: Any) -> Any:
-    return simulate(
+def _simulate(work: Work, name: str, length: Any, every: Any) -> None:
+    run = simulate(
         truth_model(work.experiment),
         duration=length,
         spinup=nudged_settings(work).data.spinup,
@@ -130,6 +135,16 @@ def _simulate(work: Work, name: str, length: Any, every: Any) -> Any:
         key=work.key(f"truth/{name}"),
         path=work.folder / name,
     )
+    _check_whole(f"the truth in {name}", run.attrs["blow_up"])
+    run.close()
+
+
+def _check_whole(what: str, blow_up: str) -> None:
+    """Raise where a truth blew up: nothing can be held against it, nor take its place."""
+    if blow_up:
+        raise RuntimeError(
+            f"{what} failed: {blow_up}; shorten the time step of 'truth', or change its settings."
+        )
 
 
 def _nudge(work: Work, model: Any, path: Path | None) -> Any:
@@ -160,6 +175,12 @@ def _pairs_of(work: Work, run: Any) -> Any:
     return diagnose(
         opened, coarse=coarse, target="nudging", skip=cast(float, data.discard), inputs=date(work)
     )  # fmt: skip
+
+
+def _split(work: Work, pairs: Any) -> Any:
+    """Return pairs to learn from, and those that are held out."""
+    held = nudged_settings(work).data.held_out
+    return pairs.split(held.fraction, blocks=held.blocks, gap=held.gap)
 
 
 def first_state_of(work: Work, truth: Any) -> Any:
