@@ -8,7 +8,7 @@ import xarray as xr
 from closura.data.simulate import simulate
 from closura.evaluation.atmosphere import Resampling, score_free_runs, scored_variables
 from closura.evaluation.free_runs import BLOW_UP, SURVIVED
-from closura.evaluation.gain import BLEW_UP, IMPROVED, UNRESOLVED, WORSE
+from closura.evaluation.gain import BLEW_UP, IMPROVED, UNCOMPARED, UNRESOLVED, WORSE
 from closura.evaluation.leads import forecast_errors, score_leads, spaced_starts
 from closura.evaluation.running_means import statistics_of
 from closura.models.lorenz96 import Lorenz96
@@ -94,6 +94,29 @@ def test_a_run_that_blew_up_has_no_error_but_a_line_and_a_time(scores):
     assert np.isnan(row["mean_error"]).all()
     assert bool(row["blew_up"]) and float(row["survived"]) == 3.0
     assert "lost blew up: u is not finite" in scores.attrs["warnings"]
+
+
+def test_who_outlives_the_run_without_a_closure_is_not_said_to_have_blown_up():
+    lost = xr.Dataset().assign_attrs({BLOW_UP: "u is not finite from time 3 on", SURVIVED: 3.0})
+    runs = {"no closure": lost, "good": climate(wind=0.3, seed=2), "also lost": lost}
+    found = score_free_runs(
+        runs, truth=climate(seed=9), other=climate(seed=10), resampling=RESAMPLING
+    )
+    verdicts = found["verdict"].sel(variable="wind")
+    assert verdicts.sel(model="good").item() == UNCOMPARED
+    assert verdicts.sel(model="also lost").item() == BLEW_UP
+    assert float(found["mean_error"].sel(model="good", variable="wind")) < 1.0
+
+
+def test_an_independent_truth_that_blew_up_is_refused():
+    lost = xr.Dataset().assign_attrs({BLOW_UP: "u is not finite from time 3 on", SURVIVED: 3.0})
+    wanted = "the independent truth is no measure of runs: u is not finite from time 3 on; wanted"
+    with pytest.raises(ValueError, match=wanted):
+        score_free_runs({"no closure": climate()}, truth=climate(seed=9), other=lost)
+    holed = climate(seed=10)
+    holed["mean_u"][2, 1, 3, 0] = np.nan
+    with pytest.raises(ValueError, match="wind has no finite means; wanted are finite means of wi"):
+        score_free_runs({"no closure": climate()}, truth=climate(seed=9), other=holed)
 
 
 def test_jets_and_sections_are_kept_for_every_run_and_the_truth(scores):

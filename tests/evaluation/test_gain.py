@@ -7,6 +7,7 @@ import xarray as xr
 from closura.evaluation.gain import (
     BLEW_UP,
     IMPROVED,
+    UNCOMPARED,
     UNRESOLVED,
     WORSE,
     Blocks,
@@ -96,7 +97,13 @@ def test_a_small_gain_is_not_claimed_however_narrow_its_interval():
 def test_a_run_that_blew_up_is_called_so():
     lost = Blocks(np.full((12, 3), np.nan), WEIGHTS)
     truth = run_about([0, 0, 0], seed=1)
-    assert judge(gain(truth, lost, truth, **SETTINGS), 0.1) == BLEW_UP
+    assert judge(gain(truth, lost, truth, **SETTINGS), 0.1, survived=False) == BLEW_UP
+
+
+def test_a_run_that_outlives_the_one_without_a_closure_did_not_blow_up():
+    lost = Blocks(np.full((12, 3), np.nan), WEIGHTS)
+    truth = run_about([0, 0, 0], seed=1)
+    assert judge(gain(lost, truth, truth, **SETTINGS), 0.1) == UNCOMPARED
 
 
 def test_the_error_of_a_wind_is_the_mean_square_over_both_components():

@@ -76,7 +76,7 @@ def score_free_runs(
         resampling: How intervals are found.
 
     Raises:
-        ValueError: There is no run without a closure.
+        ValueError: There is no run without a closure, or a truth is not finite.
     """
     if NO_CLOSURE not in runs:
         raise ValueError(
@@ -85,6 +85,9 @@ def score_free_runs(
         )
     everyone = dict(runs) | ({FLOOR: other} if other is not None else {})
     names = scored_variables(truth)
+    _check_truth("the truth", truth, names)
+    if other is not None:
+        _check_truth("the independent truth", other, names)
     columns = [_column(name, runs, truth, other, resampling) for name in names]
     variables = xr.DataArray(names, dims="variable", name="variable")
     found = xr.concat(
@@ -159,14 +162,16 @@ def _column(
         true = means_of(truth, variable, zonal=zonal)
         assert true is not None
         without = means_of(runs[NO_CLOSURE], variable, zonal=zonal)
-        floor = _floor(true, without, means_of(other, variable, zonal=zonal) if other else None,
-                       resampling)  # fmt: skip
+        independent = None if other is None else means_of(other, variable, zonal=zonal)
+        floor = _floor(true, without, independent, resampling)
         errors, won, verdicts = [], [], []
         for model, run in runs.items():
-            error, gain = _error(means_of(run, variable, zonal=zonal), without, true, resampling)
+            means = means_of(run, variable, zonal=zonal)
+            error, gain = _error(means, without, true, resampling)
+            verdict = gains.judge(gain, floor.uncertainty, survived=_is_finite(means))
             errors.append(error)
             won.append(NOTHING if model == NO_CLOSURE else gain)
-            verdicts.append("" if model == NO_CLOSURE else gains.judge(gain, floor.uncertainty))
+            verdicts.append("" if model == NO_CLOSURE else verdict)
         found |= _with_bounds(f"{name}_error", [*errors, floor])
         found |= _with_bounds(f"{name}_gain", [*won, NOTHING])
         found["verdict" if name == "mean" else "zonal_verdict"] = [*verdicts, ""]
@@ -179,6 +184,21 @@ def _column(
     units = truth[MEAN + fields_of(variable)[0]].attrs.get("units", "1")
     made = {key: ("model", np.asarray(values)) for key, values in found.items()}
     return xr.Dataset(made, {"model": [*runs, FLOOR], "units": units})
+
+
+def _is_finite(means: Blocks | None) -> bool:
+    return means is not None and bool(np.isfinite(means.values).all())
+
+
+def _check_truth(words: str, truth: xr.Dataset, names: list[str]) -> None:
+    """Raise ValueError where a truth blew up, or has numbers that are not finite."""
+    bad = [name for name in names if not _is_finite(means_of(truth, name))]
+    if bad:
+        told = truth.attrs.get(BLOW_UP) or f"{bad[0]} has no finite means"
+        raise ValueError(
+            f"{words} is no measure of runs: {told}; wanted are finite means of "
+            f"{', '.join(names)}. Shorten its time step, or draw it with another seed."
+        )
 
 
 def _error(

@@ -15,6 +15,7 @@ import numpy as np
 import xarray as xr
 
 IMPROVED, UNRESOLVED, WORSE, BLEW_UP = "improvement", "not resolved", "worse", "blew up"
+UNCOMPARED = "survived; no run to compare with"  # the run without a closure is what blew up
 RULE = (
     "A gain counts as an improvement only if its interval lies above zero and if it is larger than "
     "the uncertainty of the noise floor (half the width of its interval)."
@@ -101,10 +102,18 @@ def floor(
     return _estimate(value, _lengths(shares, pooled, truth.weights), level)
 
 
-def judge(found: Estimate, floor_uncertainty: float) -> str:
-    """Return the verdict on a gain, by the rule of this module."""
-    if not np.isfinite(found.value):
+def judge(found: Estimate, floor_uncertainty: float, *, survived: bool = True) -> str:
+    """Return the verdict on a gain, by the rule of this module.
+
+    Args:
+        found: The gain; NaN where there is no run without a closure to compare with.
+        floor_uncertainty: Half the width of the interval of the noise floor.
+        survived: Whether the run with the closure has finite means.
+    """
+    if not survived:
         return BLEW_UP
+    if not np.isfinite(found.value):
+        return UNCOMPARED
     if found.lower > 0 and found.value > floor_uncertainty:
         return IMPROVED
     if found.upper < 0 and -found.value > floor_uncertainty:
