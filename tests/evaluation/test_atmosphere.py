@@ -119,6 +119,16 @@ def test_an_independent_truth_that_blew_up_is_refused():
         score_free_runs({"no closure": climate()}, truth=climate(seed=9), other=holed)
 
 
+def test_intervals_of_few_blocks_are_warned_of():
+    for times, told in ((70, True), (80, False)):
+        runs = {"no closure": climate(seed=1, times=times)}
+        found = score_free_runs(
+            runs, truth=climate(seed=9, times=80), other=None, resampling=RESAMPLING
+        )
+        line = "Means are over 7 blocks and intervals want 8, or they are too narrow"
+        assert (line in found.attrs["warnings"]) == told
+
+
 def test_jets_and_sections_are_kept_for_every_run_and_the_truth(scores):
     north = scores["jet_strength"].sel(hemisphere="north")
     assert float(north.sel(model="no closure") - north.sel(model="good")) == pytest.approx(

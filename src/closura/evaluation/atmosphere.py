@@ -246,8 +246,21 @@ def _with_survival(
     found[SURVIVED] = ("model", np.array([row.get(SURVIVED, np.nan) for row in rows], float))
     found["blew_up"] = ("model", np.array([bool(text) for text in told.values()]))
     lines = [f"{name} blew up: {text}." for name, text in told.items() if text]
+    lines += _too_few_blocks(everyone)
     found.attrs = {
         "warnings": json.dumps(lines),
         "protocol": json.dumps(resampling.settings | {"rule": gains.RULE}),
     }
     return found
+
+
+def _too_few_blocks(everyone: Mapping[str, xr.Dataset]) -> list[str]:
+    """Return a line where intervals rest on fewer blocks than they need."""
+    alive = [run for run in everyone.values() if not run.attrs.get(BLOW_UP)]
+    least = min((run.sizes.get("block", 0) for run in alive), default=gains.LEAST_BLOCKS)
+    if least >= gains.LEAST_BLOCKS:
+        return []
+    return [
+        f"Means are over {least} blocks and intervals want {gains.LEAST_BLOCKS}, or they are too "
+        "narrow and verdicts too bold: run longer or take shorter blocks."
+    ]

@@ -20,6 +20,7 @@ RULE = (
     "A gain counts as an improvement only if its interval lies above zero and if it is larger than "
     "the uncertainty of the noise floor (half the width of its interval)."
 )
+LEAST_BLOCKS = 8  # with 4 an interval of 90 % covers the error 79 times of 100, with 8 87 times
 
 
 class Blocks(NamedTuple):
@@ -89,11 +90,8 @@ def floor(
     generator = np.random.default_rng(seed)
     count = len(truth.values)
     if other is None:
-        # Smooth weights (Dirichlet): few blocks drawn with replacement would often be all of them.
-        # Means so weighted have the variance s2 / (n + 1), that of a mean is s2 / (n - 1).
-        shares = generator.dirichlet(np.ones(count), samples)
+        shares = _resampled(count, samples, generator)
         drawn = _lengths(shares, truth.values - truth.mean, truth.weights)
-        drawn *= np.sqrt((count + 1) / (count - 1))
         return _estimate(float(np.sqrt((drawn**2).mean())), drawn, level)
     value = distance(truth.mean, other.mean, truth.weights)
     pooled = np.concatenate([truth.values, other.values]) - truth.mean
@@ -158,9 +156,16 @@ def _drawn(run: Blocks, truth: Blocks, samples: int, seed: int, stream: int = 0)
 
 
 def _resampled(count: int, samples: int, generator: np.random.Generator) -> np.ndarray:
-    """Return the share of each block in means of blocks drawn with replacement."""
-    drawn = generator.integers(0, count, (samples, count))
-    return np.stack([np.bincount(row, minlength=count) for row in drawn]) / count
+    """Return the share of each block in resampled means, (sample, block).
+
+    Smooth shares (Dirichlet), because few blocks drawn with replacement would often be all of
+    them. Means so weighted have the variance s2 / (n + 1), that of a mean is s2 / (n - 1): their
+    departures are stretched to it. One block alone tells of no noise.
+    """
+    shares = generator.dirichlet(np.ones(count), samples)
+    if count == 1:
+        return shares
+    return 1 / count + np.sqrt((count + 1) / (count - 1)) * (shares - 1 / count)
 
 
 def _lengths(shares: np.ndarray, values: np.ndarray, weights: np.ndarray) -> np.ndarray:
