@@ -1,15 +1,18 @@
 """Scores of free runs of a made atmosphere whose errors are known."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import xarray as xr
 
+from closura.core.series import Series
 from closura.data.simulate import simulate
 from closura.evaluation.atmosphere import Resampling, score_free_runs, scored_variables
 from closura.evaluation.free_runs import BLOW_UP, SURVIVED
 from closura.evaluation.gain import BLEW_UP, IMPROVED, UNCOMPARED, UNRESOLVED, WORSE
-from closura.evaluation.leads import forecast_errors, score_leads, spaced_starts
+from closura.evaluation.leads import Later, forecast_errors, score_leads, spaced_starts
+from closura.evaluation.protocol import Starts
 from closura.evaluation.running_means import statistics_of
 from closura.models.lorenz96 import Lorenz96
 
@@ -170,6 +173,38 @@ def test_a_forecast_by_the_truth_itself_has_no_error_and_another_model_has():
     # F lacks 2: after 0.2 time units about 0.4 is missing, and then it grows
     assert 0.2 < weak[0] < 0.6 < weak[1] * 1.5
     assert weak[1] > weak[0]
+
+
+class Forced(Lorenz96):
+    """Lorenz-96 that gains what its inputs are."""
+
+    def tendency(self, state, inputs=None):
+        return jax.tree.map(lambda x: x + inputs, super().tendency(state, None))
+
+
+def test_a_forecast_reads_its_inputs_from_its_own_start_on():
+    model = Forced(K=5, F=8.0, dt=0.02)
+    inputs = Series(30.0 * jnp.sin(jnp.arange(101.0) ** 2))
+    truth = simulate(
+        model, duration=2.0, every=0.1, inputs=inputs, key=jax.random.key(2)
+    )
+    # The first saved instant is after 5 steps: from it on, step 0 is 5 steps later.
+    found = forecast_errors(
+        model, truth, spaced_starts(truth, count=5, lead=0.4), lead=0.4, every=0.2,
+        variables=["X"], key=jax.random.key(0), inputs=Later(inputs, jnp.asarray(5)),
+    )  # fmt: skip
+    np.testing.assert_allclose(found["forecast_square"], 0.0, atol=1e-9)
+
+
+def test_a_forecast_beyond_its_inputs_is_refused():
+    model = Forced(K=5, F=8.0, dt=0.02)
+    truth = simulate(Lorenz96(K=5, dt=0.02), duration=2.0, every=0.1, key=jax.random.key(2))
+    short = Series(jnp.zeros(96))
+    with pytest.raises(ValueError, match="goes from step 76 to 96 and its inputs cover steps 0 to"):
+        forecast_errors(
+            model, truth, Starts(np.array([0]), np.array([15])), lead=0.4, every=0.2,
+            variables=["X"], key=jax.random.key(0), inputs=Later(short, jnp.asarray(1)),
+        )  # fmt: skip
 
 
 def test_a_lead_longer_than_the_truth_is_refused():
