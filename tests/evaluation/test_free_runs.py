@@ -1,14 +1,17 @@
 """Statistics that are summed up while a run goes by, and free runs that may blow up."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import xarray as xr
 
+from closura.closures.guards import AbstractGuard
 from closura.closures.physical import PolynomialClosure
-from closura.core.closure import AbstractMemorylessClosure
+from closura.core.closure import AbstractClosure, AbstractMemorylessClosure
 from closura.core.couple import couple
 from closura.core.rollout import rollout
+from closura.core.series import Series
 from closura.data.border import to_dataset
 from closura.evaluation.free_runs import BLOW_UP, SURVIVED, Lengths, free_run, what_blew_up
 from closura.evaluation.running_means import RunningMeans, statistics_of
@@ -106,3 +109,29 @@ def test_the_first_value_that_is_not_finite_is_found():
     values[1, 2] = np.nan
     piece = to_dataset(model, {"X": values}, time=[1.0, 2.0, 3.0])
     assert what_blew_up(piece) == "X is not finite from time 2 on, at k 2"
+
+
+class Watchman(AbstractGuard):
+    """Takes nothing away, and says what it saw: the first value and the date."""
+
+    closure: AbstractClosure
+
+    def guard(self, fields, tendency, inputs):
+        return tendency, {"saw": fields.X[0], "hour": inputs}
+
+
+@pytest.mark.parametrize(("every", "at"), [(1, "step"), (6, "tendency")])
+def test_what_guards_did_is_of_the_last_call_of_a_recorded_term(every, at):
+    inputs = Series(jnp.arange(41.0))
+    closure = Watchman(PolynomialClosure((0.5,)))
+    model = couple(Lorenz96(K=5, dt=0.01), closure, every=every, at=at, record=True)
+    state = model.initial_state(jax.random.key(1))
+    lengths = Lengths(duration=0.4, discard=0.0, every=0.04, block=0.04)
+    found = free_run(model, state, lengths, inputs=inputs)
+    # Looked at after steps 4, 8, ..., last called before at step 3, 7, ... or at 0, 6, 6, 12, ...
+    called = (np.arange(4, 41, 4) - 1) // every * every
+    np.testing.assert_allclose(found["mean_share_hour"], called)
+    if at == "tendency":  # there a term sees the state at the beginning of the step
+        kept, _ = rollout(model, model.start(state, None, inputs.at(0)), 40, inputs=inputs)
+        seen = np.concatenate([[state.X[0]], np.asarray(kept.X)[:, 0]])[called]
+        np.testing.assert_allclose(found["mean_share_saw"], seen, rtol=1e-10)
