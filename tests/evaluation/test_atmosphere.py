@@ -185,9 +185,7 @@ class Forced(Lorenz96):
 def test_a_forecast_reads_its_inputs_from_its_own_start_on():
     model = Forced(K=5, F=8.0, dt=0.02)
     inputs = Series(30.0 * jnp.sin(jnp.arange(101.0) ** 2))
-    truth = simulate(
-        model, duration=2.0, every=0.1, inputs=inputs, key=jax.random.key(2)
-    )
+    truth = simulate(model, duration=2.0, every=0.1, inputs=inputs, key=jax.random.key(2))
     # The first saved instant is after 5 steps: from it on, step 0 is 5 steps later.
     found = forecast_errors(
         model, truth, spaced_starts(truth, count=5, lead=0.4), lead=0.4, every=0.2,

@@ -12,11 +12,14 @@ from closura.core.closure import AbstractClosure, AbstractMemorylessClosure
 from closura.core.couple import couple
 from closura.core.rollout import rollout
 from closura.core.series import Series
+from closura.core.variable import Variable
 from closura.data.border import to_dataset
+from closura.evaluation.atmosphere import score_free_runs
 from closura.evaluation.free_runs import BLOW_UP, SURVIVED, Lengths, free_run, what_blew_up
 from closura.evaluation.running_means import RunningMeans, statistics_of
 from closura.metrics.circulation import cell_weights
 from closura.models.lorenz96 import Lorenz96
+from closura.report.figures.free_runs import rate_of
 
 
 def atmosphere(times=12, seed=0):
@@ -83,6 +86,23 @@ def test_what_a_recorded_closure_adds_is_summed_up():
     state = model.initial_state(jax.random.key(1))
     found = free_run(model, state, Lengths(duration=0.4, discard=0.0, every=0.02, block=0.1))
     np.testing.assert_allclose(found["mean_X_added"], 0.7, rtol=1e-6)
+
+
+def test_units_of_what_was_added_are_those_of_its_field():
+    class Tracer(Lorenz96):
+        @property
+        def variables(self):
+            return (Variable("X", "kg kg-1", ("k",), "tracer"),)
+
+    model = couple(Tracer(K=5, dt=0.01), PolynomialClosure((0.7,)), record=True)
+    state = model.initial_state(jax.random.key(1))
+    found = free_run(model, state, Lengths(duration=0.4, discard=0.0, every=0.02, block=0.1))
+    scores = score_free_runs({"no closure": found}, truth=found, other=None)
+    assert scores["added_units"].sel(added="X").item() == "kg kg-1"
+    for time_units, expected in (
+        ("s", (86400.0, "kg kg-1 day-1")), ("1", (1.0, "kg kg-1 per time unit")),
+    ):  # fmt: skip
+        assert rate_of(scores.assign_attrs(time_units=time_units), "X") == expected
 
 
 class Explosion(AbstractMemorylessClosure):

@@ -64,6 +64,7 @@ def score_free_runs(
     - ``excess_removed``: the gain as a share of what the error without a closure exceeds the
       noise floor by; NaN where it does not exceed it.
     - ``drift``: trend of the global mean [per time unit].
+    - ``added_units`` (added): units of the fields that closures added to; rates are per time unit.
     - ``survived``, ``blew_up``; and the portraits of `portrait`, those of the truth as ``truth_X``.
 
     Bounds end in ``_lower`` and ``_upper``. A run that blew up has no errors.
@@ -109,8 +110,17 @@ def _with_portraits(
     )  # fmt: skip
     of_truth = portrait(truth)
     of_truth = of_truth.rename({name: f"truth_{name}" for name in of_truth.data_vars})
+    if "added" in drawn.dims:
+        units = [_units_of(str(name), [*alive.values(), truth]) for name in drawn["added"].values]
+        drawn = drawn.assign_coords(added_units=("added", units))
     parts = [found, drawn.reindex(model=found["model"]), of_truth]
     return xr.merge(parts, compat="override", join="outer", combine_attrs="drop")
+
+
+def _units_of(name: str, runs: list[xr.Dataset]) -> str:
+    """Return the units of a field, from the first of several statistics that tells them."""
+    means = [run[MEAN + name] for run in runs if MEAN + name in run]
+    return next((str(mean.attrs["units"]) for mean in means if "units" in mean.attrs), "1")
 
 
 def scored_variables(truth: xr.Dataset) -> list[str]:
