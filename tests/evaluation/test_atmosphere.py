@@ -1,15 +1,18 @@
 """Scores of free runs of a made atmosphere whose errors are known."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import xarray as xr
 
+from closura.core.series import Series
 from closura.data.simulate import simulate
 from closura.evaluation.atmosphere import Resampling, score_free_runs, scored_variables
 from closura.evaluation.free_runs import BLOW_UP, SURVIVED
-from closura.evaluation.gain import BLEW_UP, IMPROVED, UNRESOLVED, WORSE
-from closura.evaluation.leads import forecast_errors, score_leads, spaced_starts
+from closura.evaluation.gain import BLEW_UP, IMPROVED, UNCOMPARED, UNRESOLVED, WORSE
+from closura.evaluation.leads import Later, forecast_errors, score_leads, spaced_starts
+from closura.evaluation.protocol import Starts
 from closura.evaluation.running_means import statistics_of
 from closura.models.lorenz96 import Lorenz96
 
@@ -96,6 +99,39 @@ def test_a_run_that_blew_up_has_no_error_but_a_line_and_a_time(scores):
     assert "lost blew up: u is not finite" in scores.attrs["warnings"]
 
 
+def test_who_outlives_the_run_without_a_closure_is_not_said_to_have_blown_up():
+    lost = xr.Dataset().assign_attrs({BLOW_UP: "u is not finite from time 3 on", SURVIVED: 3.0})
+    runs = {"no closure": lost, "good": climate(wind=0.3, seed=2), "also lost": lost}
+    found = score_free_runs(
+        runs, truth=climate(seed=9), other=climate(seed=10), resampling=RESAMPLING
+    )
+    verdicts = found["verdict"].sel(variable="wind")
+    assert verdicts.sel(model="good").item() == UNCOMPARED
+    assert verdicts.sel(model="also lost").item() == BLEW_UP
+    assert float(found["mean_error"].sel(model="good", variable="wind")) < 1.0
+
+
+def test_an_independent_truth_that_blew_up_is_refused():
+    lost = xr.Dataset().assign_attrs({BLOW_UP: "u is not finite from time 3 on", SURVIVED: 3.0})
+    wanted = "the independent truth is no measure of runs: u is not finite from time 3 on; wanted"
+    with pytest.raises(ValueError, match=wanted):
+        score_free_runs({"no closure": climate()}, truth=climate(seed=9), other=lost)
+    holed = climate(seed=10)
+    holed["mean_u"][2, 1, 3, 0] = np.nan
+    with pytest.raises(ValueError, match="wind has no finite means; wanted are finite means of wi"):
+        score_free_runs({"no closure": climate()}, truth=climate(seed=9), other=holed)
+
+
+def test_intervals_of_few_blocks_are_warned_of():
+    for times, told in ((70, True), (80, False)):
+        runs = {"no closure": climate(seed=1, times=times)}
+        found = score_free_runs(
+            runs, truth=climate(seed=9, times=80), other=None, resampling=RESAMPLING
+        )
+        line = "Means are over 7 blocks and intervals want 8, or they are too narrow"
+        assert (line in found.attrs["warnings"]) == told
+
+
 def test_jets_and_sections_are_kept_for_every_run_and_the_truth(scores):
     north = scores["jet_strength"].sel(hemisphere="north")
     assert float(north.sel(model="no closure") - north.sel(model="good")) == pytest.approx(
@@ -137,6 +173,36 @@ def test_a_forecast_by_the_truth_itself_has_no_error_and_another_model_has():
     # F lacks 2: after 0.2 time units about 0.4 is missing, and then it grows
     assert 0.2 < weak[0] < 0.6 < weak[1] * 1.5
     assert weak[1] > weak[0]
+
+
+class Forced(Lorenz96):
+    """Lorenz-96 that gains what its inputs are."""
+
+    def tendency(self, state, inputs=None):
+        return jax.tree.map(lambda x: x + inputs, super().tendency(state, None))
+
+
+def test_a_forecast_reads_its_inputs_from_its_own_start_on():
+    model = Forced(K=5, F=8.0, dt=0.02)
+    inputs = Series(30.0 * jnp.sin(jnp.arange(101.0) ** 2))
+    truth = simulate(model, duration=2.0, every=0.1, inputs=inputs, key=jax.random.key(2))
+    # The first saved instant is after 5 steps: from it on, step 0 is 5 steps later.
+    found = forecast_errors(
+        model, truth, spaced_starts(truth, count=5, lead=0.4), lead=0.4, every=0.2,
+        variables=["X"], key=jax.random.key(0), inputs=Later(inputs, jnp.asarray(5)),
+    )  # fmt: skip
+    np.testing.assert_allclose(found["forecast_square"], 0.0, atol=1e-9)
+
+
+def test_a_forecast_beyond_its_inputs_is_refused():
+    model = Forced(K=5, F=8.0, dt=0.02)
+    truth = simulate(Lorenz96(K=5, dt=0.02), duration=2.0, every=0.1, key=jax.random.key(2))
+    short = Series(jnp.zeros(96))
+    with pytest.raises(ValueError, match="goes from step 76 to 96 and its inputs cover steps 0 to"):
+        forecast_errors(
+            model, truth, Starts(np.array([0]), np.array([15])), lead=0.4, every=0.2,
+            variables=["X"], key=jax.random.key(0), inputs=Later(short, jnp.asarray(1)),
+        )  # fmt: skip
 
 
 def test_a_lead_longer_than_the_truth_is_refused():

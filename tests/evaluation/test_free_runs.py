@@ -1,19 +1,25 @@
 """Statistics that are summed up while a run goes by, and free runs that may blow up."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import xarray as xr
 
+from closura.closures.guards import AbstractGuard
 from closura.closures.physical import PolynomialClosure
-from closura.core.closure import AbstractMemorylessClosure
+from closura.core.closure import AbstractClosure, AbstractMemorylessClosure
 from closura.core.couple import couple
 from closura.core.rollout import rollout
+from closura.core.series import Series
+from closura.core.variable import Variable
 from closura.data.border import to_dataset
+from closura.evaluation.atmosphere import score_free_runs
 from closura.evaluation.free_runs import BLOW_UP, SURVIVED, Lengths, free_run, what_blew_up
 from closura.evaluation.running_means import RunningMeans, statistics_of
 from closura.metrics.circulation import cell_weights
 from closura.models.lorenz96 import Lorenz96
+from closura.report.figures.free_runs import rate_of
 
 
 def atmosphere(times=12, seed=0):
@@ -82,6 +88,23 @@ def test_what_a_recorded_closure_adds_is_summed_up():
     np.testing.assert_allclose(found["mean_X_added"], 0.7, rtol=1e-6)
 
 
+def test_units_of_what_was_added_are_those_of_its_field():
+    class Tracer(Lorenz96):
+        @property
+        def variables(self):
+            return (Variable("X", "kg kg-1", ("k",), "tracer"),)
+
+    model = couple(Tracer(K=5, dt=0.01), PolynomialClosure((0.7,)), record=True)
+    state = model.initial_state(jax.random.key(1))
+    found = free_run(model, state, Lengths(duration=0.4, discard=0.0, every=0.02, block=0.1))
+    scores = score_free_runs({"no closure": found}, truth=found, other=None)
+    assert scores["added_units"].sel(added="X").item() == "kg kg-1"
+    for time_units, expected in (
+        ("s", (86400.0, "kg kg-1 day-1")), ("1", (1.0, "kg kg-1 per time unit")),
+    ):  # fmt: skip
+        assert rate_of(scores.assign_attrs(time_units=time_units), "X") == expected
+
+
 class Explosion(AbstractMemorylessClosure):
     """Grows without bound: three times the square of the state."""
 
@@ -106,3 +129,29 @@ def test_the_first_value_that_is_not_finite_is_found():
     values[1, 2] = np.nan
     piece = to_dataset(model, {"X": values}, time=[1.0, 2.0, 3.0])
     assert what_blew_up(piece) == "X is not finite from time 2 on, at k 2"
+
+
+class Watchman(AbstractGuard):
+    """Takes nothing away, and says what it saw: the first value and the date."""
+
+    closure: AbstractClosure
+
+    def guard(self, fields, tendency, inputs):
+        return tendency, {"saw": fields.X[0], "hour": inputs}
+
+
+@pytest.mark.parametrize(("every", "at"), [(1, "step"), (6, "tendency")])
+def test_what_guards_did_is_of_the_last_call_of_a_recorded_term(every, at):
+    inputs = Series(jnp.arange(41.0))
+    closure = Watchman(PolynomialClosure((0.5,)))
+    model = couple(Lorenz96(K=5, dt=0.01), closure, every=every, at=at, record=True)
+    state = model.initial_state(jax.random.key(1))
+    lengths = Lengths(duration=0.4, discard=0.0, every=0.04, block=0.04)
+    found = free_run(model, state, lengths, inputs=inputs)
+    # Looked at after steps 4, 8, ..., last called before at step 3, 7, ... or at 0, 6, 6, 12, ...
+    called = (np.arange(4, 41, 4) - 1) // every * every
+    np.testing.assert_allclose(found["mean_share_hour"], called)
+    if at == "tendency":  # there a term sees the state at the beginning of the step
+        kept, _ = rollout(model, model.start(state, None, inputs.at(0)), 40, inputs=inputs)
+        seen = np.concatenate([[state.X[0]], np.asarray(kept.X)[:, 0]])[called]
+        np.testing.assert_allclose(found["mean_share_saw"], seen, rtol=1e-10)

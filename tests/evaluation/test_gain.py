@@ -7,6 +7,7 @@ import xarray as xr
 from closura.evaluation.gain import (
     BLEW_UP,
     IMPROVED,
+    UNCOMPARED,
     UNRESOLVED,
     WORSE,
     Blocks,
@@ -55,6 +56,18 @@ def test_the_interval_of_an_error_is_as_wide_as_errors_of_new_runs_scatter():
     assert found.upper - found.lower == pytest.approx(scatter[1] - scatter[0], rel=0.4)
 
 
+def test_the_interval_of_few_blocks_has_the_standard_error_of_their_mean():
+    # One point far from a truth without noise: the error scatters as the mean of 4 blocks does,
+    # by s / sqrt(4), s with 3 degrees of freedom; 1.645 of those are half of 90 %.
+    values = np.array([9.0, 10.5, 11.0, 9.5])
+    run, truth = (Blocks(v[:, None], np.ones(1)) for v in (values, np.zeros(1)))
+    expected = 1.645 * values.std(ddof=1) / 2
+    settings = SETTINGS | {"samples": 20000}
+    assert error(run, truth, **settings).uncertainty == pytest.approx(expected, rel=0.05)
+    still = Blocks(np.zeros((4, 1)), np.ones(1))
+    assert gain(still, run, truth, **settings).uncertainty == pytest.approx(expected, rel=0.05)
+
+
 def test_the_floor_of_equal_climates_is_what_their_blocks_allow():
     # The variance of a difference of means of 12 blocks each is 2 / 12: sqrt(1 / 6) = 0.41.
     pairs = [(run_about([1, 2, 3], seed=s), run_about([1, 2, 3], seed=s + 500)) for s in range(50)]
@@ -96,7 +109,13 @@ def test_a_small_gain_is_not_claimed_however_narrow_its_interval():
 def test_a_run_that_blew_up_is_called_so():
     lost = Blocks(np.full((12, 3), np.nan), WEIGHTS)
     truth = run_about([0, 0, 0], seed=1)
-    assert judge(gain(truth, lost, truth, **SETTINGS), 0.1) == BLEW_UP
+    assert judge(gain(truth, lost, truth, **SETTINGS), 0.1, survived=False) == BLEW_UP
+
+
+def test_a_run_that_outlives_the_one_without_a_closure_did_not_blow_up():
+    lost = Blocks(np.full((12, 3), np.nan), WEIGHTS)
+    truth = run_about([0, 0, 0], seed=1)
+    assert judge(gain(lost, truth, truth, **SETTINGS), 0.1) == UNCOMPARED
 
 
 def test_the_error_of_a_wind_is_the_mean_square_over_both_components():

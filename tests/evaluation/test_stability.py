@@ -4,13 +4,20 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import xarray as xr
 
 from closura.closures.physical import PolynomialClosure
 from closura.closures.stochastic import AR1Noise
 from closura.core.closure import AbstractMemorylessClosure
 from closura.core.couple import couple
+from closura.core.inputs import Calendar, Inputs, named
 from closura.core.rollout import member_keys, start_members
-from closura.evaluation.stability import has_slope, measure_chaos, summary
+from closura.evaluation.stability import (
+    extrapolated_share,
+    has_slope,
+    measure_chaos,
+    summary,
+)
 from closura.models.lorenz63 import Lorenz63
 from closura.models.lorenz96 import Lorenz96
 
@@ -98,3 +105,35 @@ def test_a_stochastic_model_is_refused():
     with pytest.raises(ValueError, match="draws random numbers"):
         begun = start_members(model, member_keys(jax.random.key(0), 2))
         measure_chaos(model, begun, length=1.0, key=jax.random.key(0))
+
+
+class Dated(AbstractMemorylessClosure):
+    """Knows X below 2, and the hours before 12."""
+
+    def tendency(self, fields, inputs=None):
+        return {"X": 0.0 * fields["X"]}
+
+    def extrapolates(self, fields, inputs=None):
+        late = named(inputs, "calendar", "Dated")["hour"] >= 12
+        return (fields["X"] > 2.0) | late
+
+
+def test_inputs_outside_the_training_range_are_counted_with_the_date_of_each_instant():
+    values = np.zeros((2, 4, 5))
+    values[1, 0, :3] = 3.0
+    run = xr.Dataset(
+        {"X": (("member", "time", "k"), values)}, {"time": 6 * 3600.0 * np.arange(1, 5)}
+    )
+    model = couple(Lorenz96(K=5, dt=3600.0), Dated())
+    date = Inputs(ahead=0, calendar=Calendar("1979-06-01", 3600.0))
+    # 6, 12, 18 and 24 h: the second and third are late, and 3 of the other 20 values too large.
+    assert extrapolated_share(model, run, date) == pytest.approx((20 + 3) / 40)
+
+
+def test_without_the_inputs_that_a_closure_reads_nobody_knows_what_it_extrapolates():
+    run = xr.Dataset({"X": (("member", "time", "k"), np.zeros((2, 4, 5)))}, {"time": np.arange(4)})
+    assert np.isnan(extrapolated_share(couple(Lorenz96(K=5), Dated()), run))
+    broken = run.rename(X="Y")
+    with pytest.raises(KeyError, match="X"):
+        date = Inputs(calendar=Calendar("1979-06-01", 3600.0))
+        extrapolated_share(couple(Lorenz96(K=5, dt=3600.0), Dated()), broken, date)

@@ -64,6 +64,7 @@ def score_free_runs(
     - ``excess_removed``: the gain as a share of what the error without a closure exceeds the
       noise floor by; NaN where it does not exceed it.
     - ``drift``: trend of the global mean [per time unit].
+    - ``added_units`` (added): units of the fields that closures added to; rates are per time unit.
     - ``survived``, ``blew_up``; and the portraits of `portrait`, those of the truth as ``truth_X``.
 
     Bounds end in ``_lower`` and ``_upper``. A run that blew up has no errors.
@@ -76,7 +77,7 @@ def score_free_runs(
         resampling: How intervals are found.
 
     Raises:
-        ValueError: There is no run without a closure.
+        ValueError: There is no run without a closure, or a truth is not finite.
     """
     if NO_CLOSURE not in runs:
         raise ValueError(
@@ -85,6 +86,9 @@ def score_free_runs(
         )
     everyone = dict(runs) | ({FLOOR: other} if other is not None else {})
     names = scored_variables(truth)
+    _check_truth("the truth", truth, names)
+    if other is not None:
+        _check_truth("the independent truth", other, names)
     columns = [_column(name, runs, truth, other, resampling) for name in names]
     variables = xr.DataArray(names, dims="variable", name="variable")
     found = xr.concat(
@@ -106,8 +110,17 @@ def _with_portraits(
     )  # fmt: skip
     of_truth = portrait(truth)
     of_truth = of_truth.rename({name: f"truth_{name}" for name in of_truth.data_vars})
+    if "added" in drawn.dims:
+        units = [_units_of(str(name), [*alive.values(), truth]) for name in drawn["added"].values]
+        drawn = drawn.assign_coords(added_units=("added", units))
     parts = [found, drawn.reindex(model=found["model"]), of_truth]
     return xr.merge(parts, compat="override", join="outer", combine_attrs="drop")
+
+
+def _units_of(name: str, runs: list[xr.Dataset]) -> str:
+    """Return the units of a field, from the first of several statistics that tells them."""
+    means = [run[MEAN + name] for run in runs if MEAN + name in run]
+    return next((str(mean.attrs["units"]) for mean in means if "units" in mean.attrs), "1")
 
 
 def scored_variables(truth: xr.Dataset) -> list[str]:
@@ -159,14 +172,16 @@ def _column(
         true = means_of(truth, variable, zonal=zonal)
         assert true is not None
         without = means_of(runs[NO_CLOSURE], variable, zonal=zonal)
-        floor = _floor(true, without, means_of(other, variable, zonal=zonal) if other else None,
-                       resampling)  # fmt: skip
+        independent = None if other is None else means_of(other, variable, zonal=zonal)
+        floor = _floor(true, without, independent, resampling)
         errors, won, verdicts = [], [], []
         for model, run in runs.items():
-            error, gain = _error(means_of(run, variable, zonal=zonal), without, true, resampling)
+            means = means_of(run, variable, zonal=zonal)
+            error, gain = _error(means, without, true, resampling)
+            verdict = gains.judge(gain, floor.uncertainty, survived=_is_finite(means))
             errors.append(error)
             won.append(NOTHING if model == NO_CLOSURE else gain)
-            verdicts.append("" if model == NO_CLOSURE else gains.judge(gain, floor.uncertainty))
+            verdicts.append("" if model == NO_CLOSURE else verdict)
         found |= _with_bounds(f"{name}_error", [*errors, floor])
         found |= _with_bounds(f"{name}_gain", [*won, NOTHING])
         found["verdict" if name == "mean" else "zonal_verdict"] = [*verdicts, ""]
@@ -179,6 +194,21 @@ def _column(
     units = truth[MEAN + fields_of(variable)[0]].attrs.get("units", "1")
     made = {key: ("model", np.asarray(values)) for key, values in found.items()}
     return xr.Dataset(made, {"model": [*runs, FLOOR], "units": units})
+
+
+def _is_finite(means: Blocks | None) -> bool:
+    return means is not None and bool(np.isfinite(means.values).all())
+
+
+def _check_truth(words: str, truth: xr.Dataset, names: list[str]) -> None:
+    """Raise ValueError where a truth blew up, or has numbers that are not finite."""
+    bad = [name for name in names if not _is_finite(means_of(truth, name))]
+    if bad:
+        told = truth.attrs.get(BLOW_UP) or f"{bad[0]} has no finite means"
+        raise ValueError(
+            f"{words} is no measure of runs: {told}; wanted are finite means of "
+            f"{', '.join(names)}. Shorten its time step, or draw it with another seed."
+        )
 
 
 def _error(
@@ -226,8 +256,21 @@ def _with_survival(
     found[SURVIVED] = ("model", np.array([row.get(SURVIVED, np.nan) for row in rows], float))
     found["blew_up"] = ("model", np.array([bool(text) for text in told.values()]))
     lines = [f"{name} blew up: {text}." for name, text in told.items() if text]
+    lines += _too_few_blocks(everyone)
     found.attrs = {
         "warnings": json.dumps(lines),
         "protocol": json.dumps(resampling.settings | {"rule": gains.RULE}),
     }
     return found
+
+
+def _too_few_blocks(everyone: Mapping[str, xr.Dataset]) -> list[str]:
+    """Return a line where intervals rest on fewer blocks than they need."""
+    alive = [run for run in everyone.values() if not run.attrs.get(BLOW_UP)]
+    least = min((run.sizes.get("block", 0) for run in alive), default=gains.LEAST_BLOCKS)
+    if least >= gains.LEAST_BLOCKS:
+        return []
+    return [
+        f"Means are over {least} blocks and intervals want {gains.LEAST_BLOCKS}, or they are too "
+        "narrow and verdicts too bold: run longer or take shorter blocks."
+    ]

@@ -13,9 +13,11 @@ from jaxtyping import Array
 
 from closura.core.couple import Coupled
 from closura.core.durations import days
+from closura.core.inputs import AbstractInputs
 from closura.core.model import AbstractModel, Snapshot
 from closura.core.progress import report
 from closura.core.rollout import rollout
+from closura.core.term import Term
 from closura.data.border import to_dataset
 from closura.evaluation.protocol import whole
 from closura.evaluation.running_means import ADDED, SHARE, RunningMeans
@@ -58,7 +60,9 @@ def free_run(
     """Return the statistics of a free run (see `RunningMeans.result`), never its fields.
 
     A run that blows up stops there and keeps the blocks that are whole. Of a model whose closure
-    is recorded (`couple(..., record=True)`), what was added is summed up too, as ``X_added``.
+    is recorded (`couple(..., record=True)`), what was added is summed up too, as ``X_added``, and
+    what guards did to it at the last call before each instant that is looked at, as ``share_X``;
+    of a closure that is not recorded, shares are what its guards would do to these instants.
 
     Args:
         model: Any model.
@@ -81,7 +85,7 @@ def free_run(
         every = whole(lengths.every, model.dt)
         kept, snapshot = rollout(
             model, snapshot, instants * every, every=every, inputs=inputs, key=used,
-            observe=Watch(),
+            observe=Watch(_since_last_calls(model, inputs, first * every, instants * every)),
         )  # fmt: skip
         times = lengths.every * np.arange(first + 1, first + instants + 1)
         piece = _as_dataset(model, kept, times)
@@ -97,20 +101,50 @@ def free_run(
 
 
 class Watch(eqx.Module):
-    """What is looked at of a free run: all fields, what closures added, what guards did to that."""
+    """What is looked at of a free run: all fields, what closures added, what guards did to that.
+
+    What a guard did is asked of the fields and the inputs that its term saw when it last acted,
+    if the term is recorded. Of one that is not recorded nobody knows them: then it is what the
+    guard would do to the saved states. A closure with memory is asked with its present memory.
+
+    Args:
+        inputs: What the model reads, from the last call before the stretch on; None if nothing.
+    """
+
+    inputs: Any = None
 
     def __call__(self, model: AbstractModel, snapshot: Snapshot, inputs: Any) -> dict[str, Any]:
         shown = dict(model.fields(snapshot.state)._asdict())
-        if isinstance(model, Coupled):
-            for record in model.recorded(snapshot):
-                for name, values in record.added.items():
-                    key = name + ADDED
-                    shown[key] = shown[key] + values if key in shown else values
-            for term in model.terms:
-                if hasattr(term.closure, "share") and not term.closure.random:
-                    done = term.closure.share(model.fields(snapshot.state), inputs)
-                    shown |= {SHARE + name: jnp.asarray(value) for name, value in done.items()}
+        if not isinstance(model, Coupled):
+            return shown
+        records = model.recorded(snapshot)
+        for record in records:
+            for name, values in record.added.items():
+                key = name + ADDED
+                shown[key] = shown[key] + values if key in shown else values
+        remaining = iter(records)
+        for term in model.terms:
+            record = next(remaining) if term.record else None
+            if hasattr(term.closure, "share") and not term.closure.random:
+                done = self._share(term, record, model.fields(snapshot.state), snapshot, inputs)
+                shown |= {SHARE + name: jnp.asarray(value) for name, value in done.items()}
         return shown
+
+    def _share(self, term: Term, record: Any, fields: Any, snapshot: Snapshot, inputs: Any) -> Any:
+        """Return what a term's guards did when it last acted, or would do now."""
+        if record is None:
+            return term.closure.share(fields, inputs)
+        called = (snapshot.step - 1) // term.every * term.every
+        given = None if self.inputs is None else self.inputs.at(called)
+        return term.closure.share(record.before, given, memory=record.memory)
+
+
+def _since_last_calls(model: AbstractModel, inputs: Any, first: int, steps: int) -> Any:
+    """Return the inputs of a stretch of steps, and of the last call of each term before it."""
+    if not isinstance(model, Coupled) or not isinstance(inputs, AbstractInputs):
+        return inputs
+    longest = max((term.every for term in model.terms), default=1)
+    return inputs.between(max(0, first - longest), first + steps)
 
 
 def _as_dataset(model: AbstractModel, kept: Mapping[str, Any], times: np.ndarray) -> xr.Dataset:

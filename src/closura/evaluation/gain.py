@@ -15,10 +15,12 @@ import numpy as np
 import xarray as xr
 
 IMPROVED, UNRESOLVED, WORSE, BLEW_UP = "improvement", "not resolved", "worse", "blew up"
+UNCOMPARED = "survived; no run to compare with"  # the run without a closure is what blew up
 RULE = (
     "A gain counts as an improvement only if its interval lies above zero and if it is larger than "
     "the uncertainty of the noise floor (half the width of its interval)."
 )
+LEAST_BLOCKS = 8  # with 4 an interval of 90 % covers the error 79 times of 100, with 8 87 times
 
 
 class Blocks(NamedTuple):
@@ -88,11 +90,8 @@ def floor(
     generator = np.random.default_rng(seed)
     count = len(truth.values)
     if other is None:
-        # Smooth weights (Dirichlet): few blocks drawn with replacement would often be all of them.
-        # Means so weighted have the variance s2 / (n + 1), that of a mean is s2 / (n - 1).
-        shares = generator.dirichlet(np.ones(count), samples)
+        shares = _resampled(count, samples, generator)
         drawn = _lengths(shares, truth.values - truth.mean, truth.weights)
-        drawn *= np.sqrt((count + 1) / (count - 1))
         return _estimate(float(np.sqrt((drawn**2).mean())), drawn, level)
     value = distance(truth.mean, other.mean, truth.weights)
     pooled = np.concatenate([truth.values, other.values]) - truth.mean
@@ -101,10 +100,18 @@ def floor(
     return _estimate(value, _lengths(shares, pooled, truth.weights), level)
 
 
-def judge(found: Estimate, floor_uncertainty: float) -> str:
-    """Return the verdict on a gain, by the rule of this module."""
-    if not np.isfinite(found.value):
+def judge(found: Estimate, floor_uncertainty: float, *, survived: bool = True) -> str:
+    """Return the verdict on a gain, by the rule of this module.
+
+    Args:
+        found: The gain; NaN where there is no run without a closure to compare with.
+        floor_uncertainty: Half the width of the interval of the noise floor.
+        survived: Whether the run with the closure has finite means.
+    """
+    if not survived:
         return BLEW_UP
+    if not np.isfinite(found.value):
+        return UNCOMPARED
     if found.lower > 0 and found.value > floor_uncertainty:
         return IMPROVED
     if found.upper < 0 and -found.value > floor_uncertainty:
@@ -149,9 +156,16 @@ def _drawn(run: Blocks, truth: Blocks, samples: int, seed: int, stream: int = 0)
 
 
 def _resampled(count: int, samples: int, generator: np.random.Generator) -> np.ndarray:
-    """Return the share of each block in means of blocks drawn with replacement."""
-    drawn = generator.integers(0, count, (samples, count))
-    return np.stack([np.bincount(row, minlength=count) for row in drawn]) / count
+    """Return the share of each block in resampled means, (sample, block).
+
+    Smooth shares (Dirichlet), because few blocks drawn with replacement would often be all of
+    them. Means so weighted have the variance s2 / (n + 1), that of a mean is s2 / (n - 1): their
+    departures are stretched to it. One block alone tells of no noise.
+    """
+    shares = generator.dirichlet(np.ones(count), samples)
+    if count == 1:
+        return shares
+    return 1 / count + np.sqrt((count + 1) / (count - 1)) * (shares - 1 / count)
 
 
 def _lengths(shares: np.ndarray, values: np.ndarray, weights: np.ndarray) -> np.ndarray:

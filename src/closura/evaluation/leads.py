@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 import xarray as xr
-from jaxtyping import Array
+from jaxtyping import Array, Int
 
+from closura.core.inputs import AbstractInputs
 from closura.core.model import AbstractModel
 from closura.core.rollout import member_keys, rollout, start_members
 from closura.evaluation.atmosphere import fields_of
@@ -53,7 +55,8 @@ def forecast_errors(
         every: Interval between two lead times, a multiple of the truth's.
         variables: What is scored; "wind" is the mean over u and v.
         key: Randomness of the closures.
-        inputs: What the model and its closures read.
+        inputs: What the model and its closures read, step 0 at the first instant of the truth:
+            a forecast reads them from the step of its own start on.
 
     Returns:
         ``forecast_square`` (variable, start, lead), in squares of the units.
@@ -62,9 +65,12 @@ def forecast_errors(
     stride = whole(every, interval_of(truth))
     steps = stride * np.arange(1, whole(lead, every) + 1)
     pieces = []
-    for first in range(0, starts.time.size, AT_ONCE):
-        some = Starts(starts.member[first : first + AT_ONCE], starts.time[first : first + AT_ONCE])
-        kept = _forecast(model, truth, some, names, lead, every, key, inputs)
+    at_once = AT_ONCE if inputs is None else 1  # members share a date, and starts do not
+    for first in range(0, starts.time.size, at_once):
+        some = Starts(*(index[first : first + at_once] for index in starts))
+        keys = member_keys(key, some.time.size, first)
+        given = None if inputs is None else _from_start(inputs, model, truth, some)
+        kept = _forecast(model, truth, some, names, lead, every, keys, given)
         squares = {
             name: _squares(kept[name], truth[name], some, steps) for name in names
         }  # fmt: skip
@@ -97,10 +103,43 @@ def score_leads(
     return xr.Dataset(found).assign_coords(variable=joined["variable"])
 
 
-def _forecast(model, truth, starts, names, lead, every, key, inputs) -> dict[str, np.ndarray]:
+class Later(AbstractInputs):
+    """Inputs of a run that begins some steps after their own step 0.
+
+    Args:
+        inputs: What is read.
+        delay: Steps after their step 0; data, so that runs that begin elsewhere compile once.
+    """
+
+    inputs: Any
+    delay: Int[Array, ""]
+
+    def at(self, step: Int[Array, ""] | int) -> Any:
+        return self.inputs.at(step + self.delay)
+
+    def check_covers(self, first: int, last: int) -> None:
+        self.inputs.check_covers(first + int(self.delay), last + int(self.delay))
+
+    def between(self, first: int, last: int) -> "Later":
+        if not isinstance(self.inputs, AbstractInputs):
+            return self
+        delay = int(self.delay)
+        return Later(self.inputs.between(first + delay, last + delay), self.delay)
+
+    @property
+    def longest(self) -> int | None:
+        return self.inputs.longest if isinstance(self.inputs, AbstractInputs) else None
+
+
+def _from_start(inputs: Any, model: AbstractModel, truth: xr.Dataset, start: Starts) -> Later:
+    """Return the inputs as a forecast from one start reads them."""
+    steps = int(start.time[0]) * whole(interval_of(truth), model.dt)
+    return Later(inputs, jnp.asarray(steps, jnp.int32))
+
+
+def _forecast(model, truth, starts, names, lead, every, keys, inputs) -> dict[str, np.ndarray]:
     """Return arrays (start, lead, *field)."""
     states = states_at(model, truth, starts)
-    keys = member_keys(key, starts.time.size)
     present = None if inputs is None else inputs.at(0)
     begun = start_members(model, keys, states=states, inputs=present)
     used = keys if getattr(model, "random", False) else None

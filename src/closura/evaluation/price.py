@@ -1,5 +1,6 @@
 """What a model costs: time of its steps over those of the coarse and of the fine model."""
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 
 from closura.core.model import AbstractModel, Snapshot
 from closura.core.rollout import member_keys, start_members, step_members
+from closura.core.term import Term
 
 ENOUGH = 0.03  # [s] length of one timing: a thousand times what it costs to begin one
 FIRST_STEPS = 4
@@ -98,7 +100,10 @@ def _seconds(models: Mapping[str, AbstractModel], members: int, repeats: int, in
 def _prepare(
     model: AbstractModel, members: int, inputs: Any
 ) -> tuple[Callable[[Any], Snapshot], int]:
-    """Return a compiled run of a number of steps, and how many steps make a timing."""
+    """Return a compiled run of a number of steps, and how many steps make a timing.
+
+    Those are whole cycles of its closures: one that acts every 12 steps is called once in 12.
+    """
     keys = member_keys(jax.random.key(0), members)
     begun = start_members(model, keys, inputs=inputs)
     used = keys if getattr(model, "random", False) else None
@@ -107,11 +112,19 @@ def _prepare(
         return _steps(model, begun, used, steps, inputs)
 
     _time(run, 1)
-    steps, once = FIRST_STEPS, _time(run, FIRST_STEPS)
+    cycle = _cycle(model)
+    steps = cycle * -(-FIRST_STEPS // cycle)
+    once = _time(run, steps)
     while once < ENOUGH / 2 and steps < MOST_STEPS:
         steps *= 2
         once = _time(run, steps)
     return run, steps
+
+
+def _cycle(model: AbstractModel) -> int:
+    """Return after how many steps all its closures, however deep inside, act together again."""
+    parts = jax.tree.leaves(model, is_leaf=lambda part: isinstance(part, Term))
+    return math.lcm(*(part.every for part in parts if isinstance(part, Term)))
 
 
 @eqx.filter_jit

@@ -15,6 +15,7 @@ from scipy import stats
 from closura.core.couple import Coupled
 from closura.core.model import AbstractModel, Snapshot
 from closura.core.rollout import member_keys, rollout, start_members
+from closura.evaluation.extrapolation import extrapolated_share as extrapolated_share
 from closura.metrics import blow_up, drift
 
 WILD = 100.0  # deviations of the truth from its mean beyond which a run has blown up
@@ -277,24 +278,3 @@ def _closure_has_slope(closure: Any, fields: Any, memory: Any) -> bool:
     varies = any(v.size and v.max() > v.min() for v in finite)
     flat = all(not np.any(np.asarray(slope)) for slope in slopes)
     return not (varies and flat)
-
-
-def extrapolated_share(model: AbstractModel, run: xr.Dataset) -> float:
-    """Return the share of inputs outside the training range along a run; NaN if none is known.
-
-    Of several learned closures the largest share counts.
-    """
-    if not isinstance(model, Coupled):
-        return np.nan
-    arrays = {str(name): jnp.asarray(values.values) for name, values in run.data_vars.items()}
-    shares = [float(_outside(t.closure, arrays)) for t in model.terms if _knows_range(t.closure)]
-    return max(shares, default=np.nan)
-
-
-def _knows_range(closure: Any) -> bool:
-    return hasattr(closure, "extrapolates") and getattr(closure, "lower", 0) is not None
-
-
-@eqx.filter_jit
-def _outside(closure: Any, fields: dict[str, Array]) -> Array:
-    return jnp.mean(jax.vmap(jax.vmap(closure.extrapolates))(fields).astype(float))

@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
@@ -207,13 +208,14 @@ def draw_added(material: Material) -> Drawn:
     seen: list[Role] = []
     for row, what, words in zip(axes, ("added_rms", "added_mean"), ("rms", "mean"), strict=True):
         for panel, name in zip(row, names, strict=True):
+            scale, units = rate_of(scores, name)
             for role in material.cast.closures:
                 values = pick(scores, what, role.name, None)
-                profile = None if values is None else values.sel(added=name).values * days
+                profile = None if values is None else values.sel(added=name).values * scale
                 if profile is not None and np.isfinite(profile).all():
                     panel.plot(profile, scores["level"].values, **role.line)
                     seen.append(role)
-            power_label(panel.xaxis, f"{words} of {name}", _per_day(name))
+            power_label(panel.xaxis, f"{words} of {name}", units)
             panel.axvline(0.0, color="#bbbbbb", lw=0.8, zorder=1)
         row[0].set_ylabel("σ = p / surface pressure")
     axes[0, 0].set_ylim(1.0, 0.0)
@@ -286,5 +288,10 @@ def time_scale(material: Material) -> tuple[float, str]:
     return (days, "days") if units == "s" else (1.0, "time units")
 
 
-def _per_day(name: str) -> str:
-    return {"temperature": "K day-1", "surface_pressure": "Pa day-1"}.get(name, "m s-1 day-1")
+def rate_of(scores: xr.Dataset, name: str) -> tuple[float, str]:
+    """Return what an added tendency is multiplied with to be read, and its units then."""
+    in_seconds = scores.attrs.get("time_units") == "s"
+    scale, per = (days, "day-1") if in_seconds else (1.0, "per time unit")
+    units = pick(scores, "added_units", None, None)
+    of = "" if units is None else str(units.sel(added=name).item())
+    return scale, per if of in ("", "1") else f"{of} {per}"

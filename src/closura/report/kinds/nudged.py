@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from closura.evaluation.gain import BLEW_UP, IMPROVED, RULE, UNRESOLVED, WORSE
+from closura.evaluation.gain import BLEW_UP, IMPROVED, RULE, UNCOMPARED, UNRESOLVED, WORSE
 from closura.evaluation.scores import FLOOR, NO_CLOSURE
 from closura.report.cast import Role
 from closura.report.figures import circulation, columns, free_runs, training
@@ -114,6 +114,8 @@ def _before(material: Material, variable: str) -> str:
     scores = material.run.scores
     first = interval(scores, "mean_error", NO_CLOSURE, variable)
     floor = interval(scores, "mean_error", FLOOR, variable)
+    if not np.isfinite(first.value):
+        return f"Without a closure the run blew up, so {variable} has no error to be reduced."
     text = f"Without a closure the error of the time-mean {variable} is {with_interval(first)}"
     if np.isfinite(floor.value):
         text += f"; the noise floor is {with_interval(floor)}"
@@ -136,6 +138,8 @@ def _after(material: Material, name: str, variable: str) -> str:
         brings += f" (zonal means: {written(zonal[0])} to {written(zonal[1])})"
     if verdict == BLEW_UP:
         return f"With {who} the run blew up."
+    if verdict == UNCOMPARED:
+        return f"With {who} the run survived; its error is {written(found.value)}."
     if verdict == IMPROVED:
         at = " (at the noise floor)" if found.value <= NEAR_FLOOR * floor.upper else ""
         return f"{brings}{at}: an improvement."
