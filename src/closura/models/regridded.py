@@ -32,19 +32,13 @@ class Regridded(AbstractWrapper):
         ValueError: A level that is wanted lies outside those of the model.
     """
 
-    model: AbstractModel
+    model: PrimitiveEquations
     dt: float = eqx.field(static=True)
     like: PrimitiveEquations
 
     def __init__(self, model: AbstractModel, like: AbstractModel):
-        for one in (model, like):
-            if not isinstance(one, PrimitiveEquations):
-                raise TypeError(
-                    f"Regridded copies spherical harmonics, and {type(one).__name__} has none; "
-                    "take truth and model on the same grid."
-                )
-        between_levels(model.levels, like.levels)
-        self.model, self.dt, self.like = model, model.dt, like
+        self.model, self.dt, self.like = _spectral(model), model.dt, _spectral(like)
+        between_levels(self.model.levels, self.like.levels)
 
     @property
     def variables(self) -> tuple[Variable, ...]:
@@ -69,7 +63,6 @@ class Regridded(AbstractWrapper):
         return self.model.step(snapshot, inputs, key)
 
     def fields(self, state: Any) -> Any:
-        assert isinstance(self.model, PrimitiveEquations)
         return self.model.fields_like(self.like, state)
 
     def add(self, state: Any, increments: Mapping[str, Array]) -> Any:
@@ -77,3 +70,12 @@ class Regridded(AbstractWrapper):
             "Regridded shows a model on another grid and nothing can be added to it; couple "
             "closures to the model inside."
         )
+
+
+def _spectral(model: AbstractModel) -> PrimitiveEquations:
+    if isinstance(model, PrimitiveEquations):
+        return model
+    raise TypeError(
+        f"Regridded copies spherical harmonics, and {type(model).__name__} has none; take truth "
+        "and model on the same grid."
+    )
