@@ -8,6 +8,7 @@ import pytest
 import closura as cl
 from box import INTERFACES, SIGMA
 from closura.closures.guards import AbstractGuard
+from made_atmosphere import made_pairs
 
 DAY = 86400.0
 
@@ -89,6 +90,43 @@ def test_limits_are_taken_from_pairs_level_by_level():
     np.testing.assert_allclose(call(found, None)["u"][:, 2, 3], wanted, rtol=1e-12)
 
 
+class Counted:
+    """An array that is read a time at once, and how often it was."""
+
+    def __init__(self, values):
+        self.values, self.shape, self.ndim = values, values.shape, values.ndim
+        self.dtype, self.reads = values.dtype, 0
+
+    def __getitem__(self, index):
+        self.reads += 1
+        return self.values[index]
+
+    def __array__(self, *_, **__):
+        raise AssertionError("all of the target is read at once")
+
+
+def test_limits_come_from_a_sample_of_times_where_targets_are_large(monkeypatch):
+    from closura.closures import guards
+
+    rng = np.random.default_rng(7)
+    values = rng.normal(size=(2, 900, 5, 3, 4)) * np.arange(1, 6)[:, None, None]
+    values += 100 * (np.arange(900) % 4 == 1)[:, None, None, None]  # one hour of the day is apart
+    monkeypatch.setattr(guards, "MOST_BYTES", 300 * 60 * 8)
+    target = Counted(values)
+    about = {"u": cl.Variable("u", "m s-2", ("level", "lat", "lon"), "")}
+    pairs = made_pairs(
+        inputs={"u": target}, targets={"u": target}, variables=about, coordinates={}, given={},
+        time=np.arange(900.0), static={},
+    )  # fmt: skip
+    guard = cl.Limited(cl.Zero(), quantile=0.9).fit(pairs)
+    assert target.reads == 300
+    # A quarter lies 100 up: the quantile 0.9 of all is its quantile 0.6.
+    wanted = [np.quantile(values[:, :, k], 0.9) for k in range(5)]
+    np.testing.assert_allclose(guard.upper["u"][:, 0, 0], wanted, rtol=0.02)
+    again = cl.Limited(cl.Zero(), quantile=0.9).fit(pairs)
+    np.testing.assert_array_equal(guard.upper["u"], again.upper["u"])
+
+
 def test_damping_multiplies_by_field(state):
     given = {"u": some(), "v": some(2)}
     found = call(cl.Damped(Given(given), {"u": 0.25}), state)
@@ -107,6 +145,15 @@ def test_what_is_not_finite_falls_back_to_zero_or_a_baseline(state):
     baseline = Given({"u": jnp.full((5, 7, 9), 7.0)})
     found = np.asarray(call(cl.Fallback(Given({"u": rate}), baseline), state)["u"])
     assert found[1, 2, 3] == found[4, 2, 3] == 7.0
+
+
+def test_a_baseline_may_be_random_and_learns_from_pairs(pairs, state):
+    noise = cl.AR1Noise({"u": 0.5}, {"u": 1e-4})
+    assert cl.Fallback(cl.Zero(), noise).random
+    assert cl.Fallback(noise, cl.Zero()).random
+    assert not cl.Fallback(cl.Zero(), cl.Zero()).random and not cl.Fallback(cl.Zero()).random
+    guard = cl.Fallback(cl.Zero(), cl.Limited(cl.Zero(), quantile=0.9)).fit(pairs)
+    assert set(guard.baseline.upper) == {"u", "v"}
 
 
 def test_guards_keep_the_memory_of_what_they_guard(box, state):

@@ -138,6 +138,21 @@ def test_many_samples_are_thinned_in_time(pairs, monkeypatch):
     assert training_table(column().bind(pairs), pairs).shape[0] == 2 * 48
 
 
+def test_the_detector_sees_every_hour_of_the_day_when_times_are_thinned(monkeypatch):
+    from closura.closures import novelty
+
+    # A multiple of the four saved hours apart, times would all be of one hour.
+    monkeypatch.setattr(novelty, "MOST_SAMPLES", 20 * 48)
+    pairs = made_pairs(times=160)
+    hours = 6.0 * (np.arange(160) % 4)
+    temperature = pairs.inputs["temperature"]
+    pairs = replace(pairs, inputs={"temperature": temperature * 0 + hours[:, None, None, None]})
+    table = training_table(column().bind(pairs), pairs)
+    assert table.shape[0] == 20 * 48
+    assert sorted(set(table[:, 0].tolist())) == [0, 6, 12, 18]
+    np.testing.assert_array_equal(table, training_table(column().bind(pairs), pairs))
+
+
 WRONG = {
     "response": ({"response": "fade"}, "response is 'fade'; it must be one of mask, ramp, decay"),
     "ramp": ({"response": "ramp", "cutoff": 2.0}, "the ramp goes from 2.0 to 1.0; end must be"),

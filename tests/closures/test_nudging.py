@@ -199,6 +199,22 @@ def test_nudging_refuses_what_cannot_be(settings, message):
         cl.Nudging(**settings)
 
 
+@pytest.mark.parametrize("timescale", ["6 hours", {"X": "6 hours"}])
+def test_text_is_refused_by_a_model_whose_time_is_not_in_seconds(timescale):
+    closure = cl.Nudging(timescale)
+    assert "6 hours" in repr(closure)
+    with pytest.raises(ValueError, match=r"is '6 hours' and the time of this model is in units of"):
+        cl.couple(cl.Lorenz96(), closure, at="step")
+
+
+def test_text_means_seconds_once_the_model_is_known(box, state, reference):
+    bound = cl.couple(box, cl.Nudging({"u": "6 hours", "v": 60.0})).terms[0].closure
+    assert bound.timescale == {"u": 21600.0, "v": 60.0}
+    assert cl.couple(box, cl.Nudging("90 min")).terms[0].closure.timescale == 5400.0
+    with pytest.raises(ValueError, match=r"does not know the time step; couple it"):
+        cl.Nudging("6 hours", interval=1800.0).tendency(state, {"reference": reference})
+
+
 def test_what_the_reference_lacks_is_named(box, state, reference):
     partial = {"u": reference.u}
     with pytest.raises(ValueError, match=r"timescale for 'v', which the reference does not hold"):

@@ -171,4 +171,4 @@ def test_a_list_of_types_is_built_where_anything_is_allowed():
     )
     assert [type(taper).__name__ for taper in nudging.taper] == ["BoundaryLayer", "Sponge"]
     assert nudging.taper[0].width == 0.1
-    assert nudging.timescale == {"u": 21600.0}
+    assert nudging.timescale == {"u": "6 hours"}

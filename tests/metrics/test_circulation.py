@@ -8,30 +8,18 @@ from closura.metrics.circulation import (
     cell_weights,
     eddy_kinetic_energy,
     jets,
-    layer_thickness,
     zonal_spectrum,
 )
 
 
-def test_sigma_centres_give_back_their_uneven_layers():
-    interfaces = np.array([0.0, 0.1, 0.3, 0.45, 0.8, 1.0])
-    centres = (interfaces[1:] + interfaces[:-1]) / 2
-    np.testing.assert_allclose(layer_thickness(centres), np.diff(interfaces), atol=1e-12)
-
-
-def test_pressure_levels_reach_halfway_to_their_neighbours():
-    # 100, 200, 500 hPa: interfaces 50, 150, 350, 650
-    np.testing.assert_allclose(layer_thickness(np.array([100.0, 200.0, 500.0])), [100, 200, 300])
-
-
-def test_weights_are_cosine_of_latitude_times_thickness_and_add_up_to_one():
+def test_weights_are_area_times_thickness_and_add_up_to_one():
     field = xr.DataArray(
         np.zeros((2, 3, 4)), {"level": [0.25, 0.75], "lat": [-60.0, 0.0, 60.0]},
         ("level", "lat", "lon"),
     )  # fmt: skip
     weights = cell_weights(field)
     assert float(weights.sum()) == pytest.approx(1.0)
-    # cosines 1/2, 1, 1/2 of two equal layers: 1/8, 1/4, 1/8 each
+    # Edges at 30 degrees: 1/4, 1/2, 1/4 of the area, in two equal layers.
     np.testing.assert_allclose(weights.transpose("level", "lat")[0], [0.125, 0.25, 0.125])
 
 

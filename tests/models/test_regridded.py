@@ -1,45 +1,97 @@
-"""A fine atmosphere on a coarse grid: smooth fields stay what they are."""
+"""A fine atmosphere on a coarse grid: what both resolve stays what it is."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from closura.models.lorenz96 import Lorenz96
 from closura.models.primitive_equations import PrimitiveEquations
 from closura.models.regridded import Regridded
 
-TARGET = {
-    "level": [0.2, 0.45, 0.7], "lat": [-60.0, -20.0, 0.0, 33.0, 70.0],
-    "lon": [0.0, 50.0, 177.0, 359.0],
-}  # fmt: skip
+
+@pytest.fixture(scope="module")
+def fine():
+    """A truth at T31."""
+    return PrimitiveEquations("T31", levels=5, tracers=("smoke",))
 
 
-def test_linear_functions_of_the_coordinates_are_shown_exactly():
-    fine = PrimitiveEquations(levels=5)
-    shown = Regridded(fine, TARGET)
-    level, lat, lon = np.meshgrid(*fine.coordinates.values(), indexing="ij")
-    wanted = np.meshgrid(*TARGET.values(), indexing="ij")
-    found = shown._show(jnp.asarray(3 * level - 0.1 * lat), ("level", "lat", "lon"))
-    np.testing.assert_allclose(found, 3 * wanted[0] - 0.1 * wanted[1], atol=1e-5)
-    # Around the circle: 359 degrees lies between the last longitude, 354.375, and 360.
-    share = (359 - 354.375) / 5.625
-    values = shown._show(jnp.asarray(lon), ("level", "lat", "lon"))[0, 0, 3]
-    assert float(values) == pytest.approx(354.375 * (1 - share), rel=1e-5)
+def on_grid(model, m):
+    """Return cos(lat)^m cos(m lon): the spherical harmonic of degree and order m."""
+    latitude = np.radians(model.coordinates["lat"])[:, None]
+    return np.cos(latitude) ** m * np.cos(m * np.radians(model.coordinates["lon"]))
 
 
-def test_it_runs_as_the_model_inside_and_shows_other_fields():
-    fine = PrimitiveEquations(levels=5)
-    shown = Regridded(fine, TARGET)
+def waving(model, m):
+    """Return a state whose every field is a wave, the wind without divergence."""
+    wave, still = on_grid(model, m), np.ones((model.levels.layers, 1, 1))
+    latitude = np.radians(model.coordinates["lat"])[:, None]
+    angle = m * np.radians(model.coordinates["lon"])
+    # Wind of the stream function Y(m, m): u = -dY/dlat, v = dY/dlon / cos(lat).
+    u = m * np.cos(latitude) ** (m - 1) * np.sin(latitude) * np.cos(angle)
+    v = -m * np.cos(latitude) ** (m - 1) * np.sin(angle)
+    fields = {
+        "u": u * still, "v": v * still, "temperature": (288 + wave) * still,
+        "surface_pressure": 1e5 * np.exp(0.01 * wave), "smoke": wave * still,
+    }  # fmt: skip
+    return {name: jnp.asarray(values) for name, values in fields.items()}
+
+
+@pytest.mark.parametrize("m", [5, 10, 15, 20, 21])
+def test_waves_that_the_coarse_model_resolves_are_shown_exactly(fine, m):
+    coarse = PrimitiveEquations("T21", levels=5)
+    found = Regridded(fine, coarse).fields(fine.state(waving(fine, m)))._asdict()
+    wanted = waving(coarse, m)
+    if m == 21:
+        # Eastward wind of the largest degree has a part one degree further, which no model shows.
+        wanted["u"] = coarse.fields(coarse.state(wanted)).u
+    for name, values in wanted.items():
+        scale = np.ptp(np.asarray(waving(coarse, m)[name]))
+        np.testing.assert_allclose(found[name], values, rtol=0, atol=1e-6 * scale, err_msg=name)
+
+
+def test_waves_that_it_does_not_resolve_are_not_shown(fine):
+    coarse = PrimitiveEquations("T21", levels=5)
+    found = Regridded(fine, coarse).fields(fine.state(waving(fine, 25)))
+    np.testing.assert_allclose(found.smoke, 0, atol=1e-6)
+    np.testing.assert_allclose(found.u, 0, atol=1e-5)
+
+
+def test_a_finer_grid_shows_the_same_waves(fine):
+    coarse = PrimitiveEquations("T21", levels=5)
+    found = Regridded(coarse, fine).fields(coarse.state(waving(coarse, 20)))
+    assert not hasattr(found, "smoke")
+    wanted = waving(fine, 20)["temperature"]
+    np.testing.assert_allclose(found.temperature, wanted, rtol=0, atol=1e-3)
+
+
+def test_levels_are_interpolated_where_they_differ(fine):
+    edges = [0.0, 0.4, 0.6, 1.0]  # centres 0.2, 0.5, 0.8; of the truth 0.1, 0.3, 0.5, 0.7, 0.9
+    coarse = PrimitiveEquations("T21", levels={"sigma": edges})
+    fields = waving(fine, 0)
+    height = 100 * fine.levels.centres[:, None, None]
+    fields["temperature"] = 200 + height + 0 * fields["temperature"]
+    found = Regridded(fine, coarse).fields(fine.state(fields))
+    assert found.u.shape == (3, 32, 64)
+    np.testing.assert_allclose(found.temperature[:, 4, 9], [220, 250, 280], rtol=1e-6)
+
+
+def test_it_runs_as_the_model_inside(fine):
+    coarse = PrimitiveEquations("T21", levels=5)
+    shown = Regridded(fine, coarse)
     state = shown.initial_state(jax.random.key(0))
-    fields = shown.fields(state)
-    assert fields.u.shape == (3, 5, 4)
-    assert fields.surface_pressure.shape == (5, 4)
+    wanted = fine.initial_state(jax.random.key(0))
+    np.testing.assert_array_equal(state.temperature, wanted.temperature)
+    assert shown.start(state).state.temperature.shape == wanted.temperature.shape
     assert shown.dt == fine.dt
-    assert 280 < float(fields.temperature.mean()) < 296
+    assert {n: v.size for n, v in shown.coordinates.items()} == {"level": 5, "lat": 32, "lon": 64}
 
 
-def test_what_lies_outside_is_refused():
-    with pytest.raises(ValueError, match=r"level is wanted from 0\.02 to 0\.7 and the model"):
-        Regridded(PrimitiveEquations(levels=5), TARGET | {"level": [0.02, 0.7]})
+def test_what_cannot_be_shown_is_refused(fine):
+    high = PrimitiveEquations("T21", levels={"sigma": [0.0, 0.04, 0.5, 1.0]})
+    with pytest.raises(ValueError, match=r"level is wanted from 0\.02 to 0\.75 and the model has"):
+        Regridded(fine, high)
+    with pytest.raises(TypeError, match=r"copies spherical harmonics, and Lorenz96 has none; take"):
+        Regridded(Lorenz96(), high)
     with pytest.raises(TypeError, match="nothing can be added to it"):
-        Regridded(PrimitiveEquations(levels=5), TARGET).add(None, {})
+        Regridded(fine, fine).add(None, {})

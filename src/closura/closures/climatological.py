@@ -9,8 +9,7 @@ from jaxtyping import Array, Float
 from closura.closures.features import field
 from closura.core.closure import AbstractMemorylessClosure
 from closura.core.passport import Passport
-
-YEAR = 365.25  # [days] mean length: a period, not a date
+from closura.grids.sun import YEAR
 
 
 class ClimatologicalTendency(AbstractMemorylessClosure):

@@ -11,13 +11,12 @@ from jaxtyping import Array, Float
 from closura.closures.features import AbstractFeatures, field
 from closura.core.learner import Pairs
 from closura.grids.poles import on_pole
-from closura.grids.sun import solar_zenith
+from closura.grids.sun import YEAR, solar_zenith
 
 LEVEL = "level"
 WIND = ("u", "v")  # components along the local east and north, which turn over across a pole
 STILL = ("latitude", "longitude")
 MOVING = ("solar_zenith", "day_of_year", "hour")
-YEAR = 365.25  # [days] mean length: a period, not a date
 
 Span = tuple[int, int] | None
 

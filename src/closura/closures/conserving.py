@@ -11,8 +11,10 @@ from jaxtyping import Array, Float
 from closura.closures.features import field
 from closura.closures.guards import AbstractGuard, Shares, Tendency, columns_with
 from closura.core.closure import AbstractClosure
-from closura.grids.truncation import is_gaussian
+from closura.grids.weights import area_shares
 
+# Constants of the published code behind `HumidityLimited` (fv3net), which its formula stands for;
+# the air of `closura.grids.sphere` is that of the spectral core.
 LATENT_HEAT = 2.5e6  # [J kg-1] of vaporisation at 273.15 K
 HEAT_CAPACITY = 1004.0  # [J kg-1 K-1] of dry air at constant pressure
 GAS_CONSTANT = 287.05  # [J kg-1 K-1] of dry air
@@ -55,11 +57,9 @@ class Conserving(AbstractGuard):
                 "`levels` that tell their thickness."
             )
         latitude = np.radians(np.asarray(model.coordinates["lat"], float))[:, None]
-        area = np.cos(latitude)
-        if is_gaussian(np.degrees(latitude[:, 0])):
-            area = np.polynomial.legendre.leggauss(len(latitude))[1][:, None]
+        area = area_shares(model.coordinates["lat"])[:, None]
         return replace(
-            self, layers=levels, area=jnp.asarray(area / area.sum()),
+            self, layers=levels, area=jnp.asarray(area),
             cosine=jnp.asarray(np.cos(latitude)),
         )  # fmt: skip
 

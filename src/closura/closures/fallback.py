@@ -8,6 +8,7 @@ from jaxtyping import Array
 
 from closura.closures.guards import AbstractGuard, Shares, Tendency, columns_with
 from closura.core.closure import AbstractClosure, fold
+from closura.core.learner import Pairs
 
 
 class Fallback(AbstractGuard):
@@ -23,10 +24,19 @@ class Fallback(AbstractGuard):
     closure: AbstractClosure
     baseline: AbstractClosure | None = None
 
+    @property
+    def random(self) -> bool:
+        return self.closure.random or (self.baseline is not None and self.baseline.random)
+
     def settle(self, model: Any, interval: float) -> "Fallback":
         if self.baseline is None:
             return self
         return replace(self, baseline=self.baseline.bind(model, interval=interval))
+
+    def learn(self, pairs: Pairs) -> "Fallback":
+        if not isinstance(self.baseline, AbstractGuard):
+            return self
+        return replace(self, baseline=self.baseline.fit(pairs))
 
     def guard(self, fields: Any, tendency: Tendency, inputs: Any) -> tuple[Tendency, Shares]:
         return self._filled(tendency, {})

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from closura.closures.features import AbstractFeatures
-from closura.closures.guards import AbstractGuard, Shares, Tendency
+from closura.closures.guards import AbstractGuard, Shares, Tendency, drawn_times
 from closura.closures.learned import LearnedClosure
 from closura.core.closure import AbstractClosure
 from closura.core.learner import Pairs
@@ -198,7 +198,7 @@ class Guarded(AbstractGuard):
 
 
 def training_table(features: AbstractFeatures, pairs: Pairs) -> Float[np.ndarray, "sample feature"]:
-    """Return the table of bound features along pairs, of evenly chosen times if there are many.
+    """Return the table of bound features along pairs, of times drawn if there are many.
 
     Raises:
         ValueError: Its samples are no rows of numbers.
@@ -211,12 +211,11 @@ def training_table(features: AbstractFeatures, pairs: Pairs) -> Float[np.ndarray
             f"a detector wants a row of numbers a sample, and {type(features).__name__} gives "
             f"samples of shape {shape[1:]}; choose features of columns or points."
         )
-    total = len(pairs.time) * pairs.series * shape[0]
-    stride = -(-total // MOST_SAMPLES)
+    times = drawn_times(len(pairs.time), MOST_SAMPLES // (pairs.series * shape[0]))
     tables = [
         np.asarray(_look(features, {n: a[s, t] for n, a in read.items()}, _given(pairs, t)))
         for s in range(pairs.series)
-        for t in range(0, len(pairs.time), stride)
+        for t in times.tolist()
     ]
     return np.concatenate(tables)
 

@@ -36,8 +36,9 @@ class Nudging(AbstractMemorylessClosure):
     stays away from the reference by about |missing tendency| * timescale.
 
     Args:
-        timescale: Relaxation time [time unit], or text such as ``"6 hours"``; one for all
-            variables of the reference, or by variable, and then the reference must hold these.
+        timescale: Relaxation time [time unit], or text such as ``"6 hours"`` for a model whose
+            time is in seconds; one for all variables of the reference, or by variable, and then
+            the reference must hold these. `couple` makes numbers of texts.
         scheme: ``"exact"`` or ``"euler"``.
         taper: Where on the vertical it acts: an `AbstractTaper` or several, multiplied. Fields
             without levels, such as surface pressure, are not tapered.
@@ -76,7 +77,8 @@ class Nudging(AbstractMemorylessClosure):
                 raise ValueError(
                     f"Nudging: {name} is {found!r}; it must be {' or '.join(allowed)}."
                 )
-        for name, value in self._named_timescales():
+        for name, said in self._named_timescales():
+            value = duration(said, name=f"timescale{_of(name)}")
             if not 0 < value < math.inf:
                 raise ValueError(
                     f"Nudging: the timescale{_of(name)} is {value:g}; relaxation needs a positive "
@@ -85,16 +87,19 @@ class Nudging(AbstractMemorylessClosure):
 
     def bind(self, model: Any, *, interval: float = 0.0) -> "Nudging":
         step = interval or model.dt
+        known = self._in_units(model.time_units)
         if self.scheme == "euler" or interval == 0:
-            self._check_step(step)
+            known._check_step(step)
         cosine = self._cosine(model) if self.largest_wavenumber is not None else None
         profile = make_profile("Nudging", self.taper, model)
-        return replace(self, interval=interval, profile=profile, cosine=cosine)
+        return replace(known, interval=interval, profile=profile, cosine=cosine)
 
     def tendency(self, fields: Any, inputs: Any = None) -> dict[str, Array]:
-        if self.interval is None:
+        texts = [value for _, value in self._named_timescales() if isinstance(value, str)]
+        if self.interval is None or texts:
             raise ValueError(
-                "Nudging does not know the time step; couple it to a model, or give interval=."
+                "Nudging does not know the time step; couple it to a model, or give interval= and "
+                "the timescale as numbers."
             )
         reference = named(inputs, REFERENCE, "Nudging")
         found = {}
@@ -110,14 +115,24 @@ class Nudging(AbstractMemorylessClosure):
         return found if self.profile is None else self.profile(found)
 
     def __repr__(self) -> str:
-        times = ", ".join(f"{name or 'all'} {value:g}" for name, value in self._named_timescales())
+        said = ((n, v if isinstance(v, str) else f"{v:g}") for n, v in self._named_timescales())
+        times = ", ".join(f"{name or 'all'} {value}" for name, value in said)
         scales = "" if self.largest_wavenumber is None else (
             f", {self.wavenumber} wave numbers up to {self.largest_wavenumber}"
         )  # fmt: skip
         tapers = "".join(f", {taper!r}" for taper in self.taper)
         return f"Nudging({times}; {self.scheme}{scales}{tapers})"
 
-    def _named_timescales(self) -> list[tuple[str, float]]:
+    def _in_units(self, units: str) -> "Nudging":
+        """Return this nudging with timescales as numbers, in the unit of a model's time."""
+        found = {
+            name: duration(value, name=f"Nudging: the timescale{_of(name)}", time_units=units)
+            for name, value in self._named_timescales()
+        }
+        several = isinstance(self.timescale, Mapping)
+        return replace(self, timescale=found if several else found[""])
+
+    def _named_timescales(self) -> list[tuple[str, Any]]:
         several = isinstance(self.timescale, Mapping)
         return list(self.timescale.items()) if several else [("", self.timescale)]
 
@@ -187,9 +202,10 @@ class Nudging(AbstractMemorylessClosure):
 
 
 def _timescales(value: Any) -> Any:
+    """Return numbers as float, texts as they are."""
     if isinstance(value, Mapping):
-        return {str(name): duration(v, name=f"timescale of {name}") for name, v in value.items()}
-    return duration(value, name="timescale")
+        return {str(name): _timescales(v) for name, v in value.items()}
+    return value if isinstance(value, str) else duration(value, name="timescale")
 
 
 def _names(fields: Any) -> tuple[str, ...]:

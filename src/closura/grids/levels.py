@@ -66,6 +66,21 @@ def even_levels(count: int) -> Levels:
     return Levels((0.0,) * (count + 1), tuple(edges.tolist()))
 
 
+def between_levels(old: Levels, new: Levels) -> np.ndarray:
+    """Return the share of each old level in each new one, linear in `centres`, (new, old).
+
+    Raises:
+        ValueError: A new level lies outside the old ones.
+    """
+    have, want = old.centres, new.centres
+    if want[0] < have[0] - 1e-9 or want[-1] > have[-1] + 1e-9:
+        raise ValueError(
+            f"level is wanted from {want[0]:g} to {want[-1]:g} and the model has it from "
+            f"{have[0]:g} to {have[-1]:g}; take a finer model, or more levels."
+        )
+    return np.stack([np.interp(want, have, one) for one in np.eye(have.size)], axis=1)
+
+
 def as_levels(wanted: Any, named: Mapping[str, Callable[[], Levels]]) -> Levels:
     """Return the levels that a setting describes.
 

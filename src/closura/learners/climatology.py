@@ -4,9 +4,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from closura.closures.climatological import YEAR, ClimatologicalTendency, harmonics
+from closura.closures.climatological import ClimatologicalTendency, harmonics
 from closura.core.learner import AbstractLearner, Pairs
 from closura.core.pieces import cut
+from closura.grids.sun import YEAR
 
 MOST_HOURS = 24  # of the day that are told apart
 

@@ -8,35 +8,24 @@ import numpy as np
 import xarray as xr
 
 from closura.grids.levels import Levels
-from closura.grids.sphere import GRAVITY, HEAT_CAPACITY, RADIUS, ROTATION, gaussian_grid
+from closura.grids.sphere import GRAVITY, HEAT_CAPACITY, RADIUS, ROTATION
+from closura.grids.weights import area_shares, sigma_interfaces
 
 SPHERE = 4 * np.pi * RADIUS**2  # [m2] the surface of the Earth
 
 
 def area_weights(latitude: xr.DataArray) -> xr.DataArray:
-    """Return the share of the sphere that each circle of latitude stands for; they sum to 1.
-
-    Those of Gauss where the latitudes are a Gaussian grid, else the area between the latitudes
-    halfway to the next ones.
+    """Return the share of the sphere that each circle of latitude stands for (`area_shares`).
 
     Args:
         latitude: The coordinate "lat" [degrees], in either order.
 
     Raises:
-        ValueError: Latitudes do not run one way.
+        ValueError: Latitudes do not run one way, or there is only one.
     """
-    values = np.asarray(latitude.values, float)
-    steps = np.diff(values)
-    if values.size < 2 or not ((steps > 0).all() or (steps < 0).all()):
-        raise ValueError("latitudes do not run one way; sort them: dataset.sortby('lat').")
-    grid = gaussian_grid(values.size)
-    if np.allclose(np.sort(values), grid.latitude, atol=1e-4):
-        weights = grid.weights  # the same from either end
-    else:
-        between = (values[1:] + values[:-1]) / 2
-        poles = np.array([-90.0, 90.0]) * np.sign(steps[0])
-        edges = np.concatenate([poles[:1], between, poles[1:]])
-        weights = np.abs(np.diff(np.sin(np.radians(edges)))) / 2
+    if latitude.size < 2:
+        raise ValueError("there is one latitude, and the sphere has more; keep all of them.")
+    weights = area_shares(latitude.values)
     return xr.DataArray(weights, {"lat": latitude}, ("lat",), "area", {"units": "1"})
 
 
@@ -136,16 +125,13 @@ def _area(dataset: xr.Dataset) -> xr.DataArray:
 
 def _sigma_between(centres: np.ndarray) -> Levels:
     """Return sigma levels with these centres, each interface as far from one as from the next."""
-    edges = [0.0]
-    for centre in centres:
-        edges.append(2 * float(centre) - edges[-1])
-    if not (np.diff(edges) > 0).all() or abs(edges[-1] - 1) > 1e-4:
+    edges = sigma_interfaces(centres)
+    if edges is None:
         raise ValueError(
             f"the coordinate 'level' ({centres[0]:g} ... {centres[-1]:g}) does not hold the "
             "centres of sigma levels, top first; pass levels=model.levels."
         )
-    edges[-1] = 1.0
-    return Levels((0.0,) * len(edges), tuple(edges))
+    return Levels((0.0,) * len(edges), tuple(edges.tolist()))
 
 
 def _needed(dataset: xr.Dataset, name: str) -> xr.DataArray:

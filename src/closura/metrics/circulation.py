@@ -9,14 +9,14 @@ from collections.abc import Hashable, Iterable
 import numpy as np
 import xarray as xr
 
+from closura.grids.weights import area_shares, layer_thickness
 from closura.metrics.spectra import wave_number_spectrum
 
 RINGS = ("lon", "k", "kj")  # dimensions along which a field closes in itself
-SIGMA_SURFACE = 1.0  # sigma = p / p_s at the ground
 
 
 def cell_weights(field: xr.DataArray) -> xr.DataArray:
-    """Return the share of area and mass of each cell: cos(latitude) times the layer's thickness.
+    """Return the share of area and mass of each cell: its area times the layer's thickness.
 
     Args:
         field: Has the dimensions that are weighed, with their coordinates.
@@ -26,33 +26,12 @@ def cell_weights(field: xr.DataArray) -> xr.DataArray:
     """
     weights = xr.DataArray(1.0)
     if "lat" in field.dims and "lat" in field.coords:
-        weights = weights * np.cos(np.deg2rad(field["lat"].astype(float)))
+        area = area_shares(field["lat"].values)
+        weights = weights * xr.DataArray(area, {"lat": field["lat"]}, "lat")
     if "level" in field.dims and "level" in field.coords:
         thickness = layer_thickness(field["level"].values.astype(float))
         weights = weights * xr.DataArray(thickness, {"level": field["level"]}, "level")
     return weights / weights.sum()
-
-
-def layer_thickness(levels: np.ndarray) -> np.ndarray:
-    """Return the thickness of layers from their centres [unit of the centres].
-
-    Centres halfway between interfaces, from 0 at the top to 1 at the ground (sigma levels), give
-    the interfaces back exactly. Of other levels, such as pressures, a layer reaches halfway to its
-    neighbours, and the outer ones as far outward as inward.
-
-    Args:
-        levels: Centres, increasing or decreasing, two or more; one layer is all there is.
-    """
-    if levels.size < 2:
-        return np.ones(levels.size)
-    interfaces = np.zeros(levels.size + 1)
-    for index, centre in enumerate(levels):
-        interfaces[index + 1] = 2 * centre - interfaces[index]
-    if np.isclose(interfaces[-1], SIGMA_SURFACE, atol=1e-3) and (np.diff(interfaces) > 0).all():
-        return np.diff(interfaces)
-    middles = (levels[1:] + levels[:-1]) / 2
-    first, last = 2 * levels[0] - middles[0], 2 * levels[-1] - middles[-1]
-    return np.abs(np.diff([first, *middles, last]))
 
 
 def eddy_kinetic_energy(

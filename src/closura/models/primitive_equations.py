@@ -194,6 +194,11 @@ class PrimitiveEquations(AbstractModel):
     def fields(self, state: SpectralState) -> Any:
         return _fields_with(self.core.tracers)(**self.core.fields(state))
 
+    def fields_like(self, other: "PrimitiveEquations", state: SpectralState) -> Any:
+        """Return the fields at the truncation, on the grid and on the levels of another model."""
+        seen = self.core.like(other.core, state)
+        return _fields_with(self.core.tracers)(**other.core.fields(seen))
+
     def add(self, state: SpectralState, increments: Mapping[str, Array]) -> SpectralState:
         """Return the State with increments of some fields added, truncated, in SI.
 

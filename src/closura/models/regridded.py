@@ -4,46 +4,41 @@ from collections.abc import Mapping
 from typing import Any
 
 import equinox as eqx
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array
 
 from closura.core.model import AbstractModel, AbstractWrapper, Snapshot
 from closura.core.variable import Variable
-
-DIMS = ("level", "lat", "lon")
-TURN = 360.0  # [degrees]
+from closura.grids.levels import between_levels
+from closura.models.primitive_equations import PrimitiveEquations
 
 
 class Regridded(AbstractWrapper):
-    """A model whose fields are interpolated to other levels, latitudes and longitudes.
+    """A spectral atmosphere whose fields are shown at the truncation and levels of another.
 
-    Linear along each dimension. It runs as it did: only what it shows is another, and nothing can
-    be added to it. Levels are compared by their coordinate (sigma), so over mountains that one
-    model has and the other has not the same level lies at another pressure.
+    Exact where both resolve: the coefficients of the spherical harmonics are copied (of wind those
+    of vorticity and divergence), none are beyond the smaller truncation. It runs as it did: only
+    what it shows is another, and nothing can be added to it.
+
+    Levels, where they differ, are interpolated linearly in their coordinate (sigma), so over
+    mountains that one model has and the other has not the same level lies at another pressure.
 
     Args:
-        model: What runs; its fields have dimensions (level, lat, lon) or (lat, lon).
-        shown: Coordinates that fields are shown on.
-        weights: For each dimension, the share of each old point in each new one.
+        model: What runs.
+        like: Whose truncation, grid and levels are shown.
 
     Raises:
-        ValueError: A latitude or level that is wanted lies outside those of the model.
+        TypeError: One of the two has no spherical harmonics.
+        ValueError: A level that is wanted lies outside those of the model.
     """
 
-    model: AbstractModel
+    model: PrimitiveEquations
     dt: float = eqx.field(static=True)
-    shown: tuple[tuple[str, tuple[float, ...]], ...] = eqx.field(static=True)
-    weights: dict[str, Float[Array, "new old"]]
+    like: PrimitiveEquations
 
-    def __init__(self, model: AbstractModel, coordinates: Mapping[str, Any]):
-        self.model, self.dt = model, model.dt
-        self.shown = tuple((dim, tuple(map(float, coordinates[dim]))) for dim in DIMS)
-        own = model.coordinates
-        self.weights = {
-            dim: jnp.asarray(_weights(dim, np.asarray(own[dim], float), np.asarray(values)))
-            for dim, values in self.shown
-        }
+    def __init__(self, model: AbstractModel, like: AbstractModel):
+        self.model, self.dt, self.like = _spectral(model), model.dt, _spectral(like)
+        between_levels(self.model.levels, self.like.levels)
 
     @property
     def variables(self) -> tuple[Variable, ...]:
@@ -51,7 +46,7 @@ class Regridded(AbstractWrapper):
 
     @property
     def coordinates(self) -> dict[str, np.ndarray]:
-        return {dim: np.array(values) for dim, values in self.shown}
+        return self.like.coordinates
 
     @property
     def places(self) -> Mapping[str, Any]:
@@ -68,9 +63,7 @@ class Regridded(AbstractWrapper):
         return self.model.step(snapshot, inputs, key)
 
     def fields(self, state: Any) -> Any:
-        fine = self.model.fields(state)
-        dims = {variable.name: variable.dims for variable in self.variables}
-        return fine._replace(**{n: self._show(a, dims[n]) for n, a in fine._asdict().items()})
+        return self.model.fields_like(self.like, state)
 
     def add(self, state: Any, increments: Mapping[str, Array]) -> Any:
         raise TypeError(
@@ -78,24 +71,11 @@ class Regridded(AbstractWrapper):
             "closures to the model inside."
         )
 
-    def _show(self, values: Array, dims: tuple[str, ...]) -> Array:
-        for axis, dim in enumerate(dims):
-            weights = self.weights[dim].astype(values.dtype)
-            values = jnp.moveaxis(jnp.tensordot(weights, values, axes=(1, axis)), 0, axis)
-        return values
 
-
-def _weights(dim: str, old: np.ndarray, new: np.ndarray) -> np.ndarray:
-    """Return linear weights (new, old); around the circle for longitudes."""
-    unit = np.eye(old.size)
-    if dim == "lon":
-        around = np.concatenate([old, [old[0] + TURN]])
-        unit = np.concatenate([unit, unit[:1]])
-        old = around
-    elif new.min() < old.min() - 1e-9 or new.max() > old.max() + 1e-9:
-        raise ValueError(
-            f"Regridded: {dim} is wanted from {new.min():g} to {new.max():g} and the model has it "
-            f"from {old.min():g} to {old.max():g}; take a finer model, or more levels."
-        )
-    columns = [np.interp(new, old, column) for column in unit.T]
-    return np.stack(columns, axis=1)
+def _spectral(model: AbstractModel) -> PrimitiveEquations:
+    if isinstance(model, PrimitiveEquations):
+        return model
+    raise TypeError(
+        f"Regridded copies spherical harmonics, and {type(model).__name__} has none; take truth "
+        "and model on the same grid."
+    )

@@ -24,7 +24,7 @@ from dinosaur import (
 from dinosaur.units import SimUnits
 from jaxtyping import Array, Float
 
-from closura.grids.levels import Levels
+from closura.grids.levels import Levels, between_levels
 from closura.grids.sphere import (
     GAS_CONSTANT,
     GRAVITY,
@@ -134,6 +134,26 @@ class SpectralCore(NamedTuple):
         }
         found |= {name: grid.to_nodal(modal) for name, modal in state.tracers.items()}
         return {name: _turned(values) for name, values in found.items()}
+
+    @partial(jax.jit, static_argnums=(0, 1))
+    def like(self, other: "SpectralCore", state: SpectralState) -> SpectralState:
+        """Return the state with the coefficients that another core has too, 0 where only it has."""
+        mine, theirs = self.coords.horizontal, other.coords.horizontal
+        extra = [max(0, n - o) for n, o in zip(theirs.modal_shape, mine.modal_shape, strict=True)]
+        orders, degrees = theirs.modal_shape  # both begin with the longest waves
+
+        def kept(modal: Array) -> Array:
+            wide = jnp.pad(mine.clip_wavenumbers(modal), [(0, 0), *((0, n) for n in extra)])
+            return theirs.clip_wavenumbers(wide[:, :orders, :degrees])
+
+        found = jax.tree.map(kept, state)
+        if self.levels == other.levels:
+            return found
+        share = jnp.asarray(between_levels(self.levels, other.levels), state.vorticity.dtype)
+        moved = jax.tree.map(
+            partial(jnp.tensordot, share, axes=1), found._replace(log_surface_pressure=None)
+        )
+        return moved._replace(log_surface_pressure=found.log_surface_pressure)
 
     @partial(jax.jit, static_argnums=0)
     def state(self, fields: Mapping[str, Array]) -> SpectralState:

@@ -29,7 +29,7 @@ def truth_model(experiment: Experiment) -> Any:
     truth, coarse = experiment.model("truth"), experiment.model("coarse")
     own, wanted = truth.coordinates, coarse.coordinates
     same = own.keys() == wanted.keys() and all(np.array_equal(own[d], wanted[d]) for d in own)
-    return truth if same else Regridded(truth, wanted)
+    return truth if same else Regridded(truth, coarse)
 
 
 def nudging_closure(experiment: Experiment) -> AbstractClosure:

@@ -6,6 +6,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 
+from closura.grids.weights import area_shares
 from closura.report.cast import TRUTH_ROLE, Role
 from closura.report.drawing import FULL, Absence, Drawn, begin, finish
 from closura.report.material import Material
@@ -224,4 +225,4 @@ def _reach(differences: list[np.ndarray]) -> float:
 
 
 def _area(part: xr.DataArray) -> xr.DataArray:
-    return xr.DataArray(np.cos(np.deg2rad(part["lat"])))
+    return xr.DataArray(area_shares(part["lat"].values), {"lat": part["lat"]}, "lat")
