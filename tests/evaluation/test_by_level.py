@@ -66,17 +66,18 @@ def test_too_few_times_are_refused():
 def test_blocks_are_as_long_as_the_targets_remember():
     made = pairs(times=60)
     slow = np.repeat(made.targets["u"][:, :10], 6, axis=1)  # stands still for 6 times
-    memory = score_by_level({}, replace(made, targets={"u": slow}), samples=10).attrs["block"]
-    assert memory == score_offline(
-        {}, replace(made, targets={"u": slow}), key=jax.random.key(0), samples=10
-    ).attrs["block"]
+    still = replace(made, targets={"u": slow})
+    memory = score_by_level({}, still, samples=10).attrs["block"]
+    wanted = score_offline({}, still, key=jax.random.key(0), samples=10)
+    assert memory == wanted.attrs["block"]
     assert (memory, score_by_level({}, made, samples=10).attrs["block"]) == (8, 2)
     assert score_by_level({}, made, samples=10, block=5).attrs["block"] == 5
 
 
 def test_levels_count_by_the_mass_that_the_pairs_give():
     made = replace(pairs(), weights=np.array([3.0, 1.0]))
-    means = ClimatologicalTendency({"u": jnp.asarray(made.targets["u"][0].mean(axis=0))[None, None]})
+    mean = jnp.asarray(made.targets["u"][0].mean(axis=0))
+    means = ClimatologicalTendency({"u": mean[None, None]})
     row = score_by_level({"map": means}, made, samples=20).sel(model="map", variable="u")
     squares = row["rmse"].values ** 2
     assert float(row["overall_rmse"]) == pytest.approx(np.sqrt((3 * squares[0] + squares[1]) / 4))

@@ -82,7 +82,7 @@ def score_by_level(
 def on_the_sphere(pairs: Pairs) -> bool:
     """Return whether every target is a field on known latitudes and longitudes."""
     dims = [set(_dims(pairs, name)) for name in pairs.targets]
-    return all(PLACE <= one for one in dims) and set(pairs.coordinates) >= PLACE
+    return all(one >= PLACE for one in dims) and set(pairs.coordinates) >= PLACE
 
 
 def overall_r_squared(closure: AbstractClosure | None, pairs: Pairs) -> dict[str, float]:
