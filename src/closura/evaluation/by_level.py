@@ -63,15 +63,8 @@ def score_by_level(
     block = int(np.clip(measured if block is None else block, 1, count // 2))
     drawn = _block_draws(count, block, samples, np.random.default_rng(seed))
     tails = ((1 - level) / 2, (1 + level) / 2)
-    rows = []
     everyone: dict[str, AbstractClosure | None] = {NO_CLOSURE: None, **closures}
-    for closure in everyone.values():
-        sums = _sums(closure, pairs, means)
-        columns = [_scores(pairs, name, sums[name], drawn, tails) for name in pairs.targets]
-        names = xr.DataArray(list(pairs.targets), dims="variable", name="variable")
-        row = xr.concat(columns, names, join="outer")
-        row["extrapolated_share"] = extrapolated_share(closure, pairs)
-        rows.append(row)
+    rows = [_row(closure, pairs, means, drawn, tails) for closure in everyone.values()]
     models = xr.DataArray(list(everyone), dims="model", name="model")
     units = [_units(pairs, name) for name in pairs.targets]
     about = f"{level:g} interval by {samples} circular block resamplings of {block} times"
@@ -93,6 +86,18 @@ def overall_r_squared(closure: AbstractClosure | None, pairs: Pairs) -> dict[str
         name: float(_scores(pairs, name, one, once, (0.0, 1.0))["overall_r_squared"])
         for name, one in sums.items()
     }
+
+
+def _row(
+    closure: AbstractClosure | None, pairs: Pairs, means: dict[str, np.ndarray],
+    drawn: np.ndarray, tails: tuple[float, float],
+) -> xr.Dataset:  # fmt: skip
+    """Return the scores of one closure, by variable."""
+    sums = _sums(closure, pairs, means)
+    columns = [_scores(pairs, name, one, drawn, tails) for name, one in sums.items()]
+    names = xr.DataArray(list(sums), dims="variable", name="variable")
+    row = xr.concat(columns, names, join="outer")
+    return row.assign(extrapolated_share=extrapolated_share(closure, pairs))
 
 
 def _means(pairs: Pairs) -> tuple[dict[str, np.ndarray], int]:
