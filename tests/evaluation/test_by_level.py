@@ -1,14 +1,21 @@
 """Offline scores by level, on fields made so that they can be worked out."""
 
+from dataclasses import replace
+
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import xarray as xr
 
 from closura.closures.climatological import ClimatologicalTendency
+from closura.core.lazy import LazyArray
 from closura.core.learner import Pairs
 from closura.core.passport import Passport
 from closura.core.variable import Variable
+from closura.data.pairs import load_pairs, save_pairs
 from closura.evaluation.by_level import score_by_level
+from closura.evaluation.offline import score_offline
 
 LAT = np.array([-60.0, 0.0, 60.0])
 
@@ -52,5 +59,45 @@ def test_no_closure_predicts_zero():
 
 
 def test_too_few_times_are_refused():
-    with pytest.raises(ValueError, match="7 held-out times cannot be scored; hold out 8 or more"):
-        score_by_level({}, pairs(times=7))
+    with pytest.raises(ValueError, match="3 held-out times cannot be scored; hold out 4 or more"):
+        score_by_level({}, pairs(times=3))
+
+
+def test_blocks_are_as_long_as_the_targets_remember():
+    made = pairs(times=60)
+    slow = np.repeat(made.targets["u"][:, :10], 6, axis=1)  # stands still for 6 times
+    still = replace(made, targets={"u": slow})
+    memory = score_by_level({}, still, samples=10).attrs["block"]
+    wanted = score_offline({}, still, key=jax.random.key(0), samples=10)
+    assert memory == wanted.attrs["block"]
+    assert (memory, score_by_level({}, made, samples=10).attrs["block"]) == (8, 2)
+    assert score_by_level({}, made, samples=10, block=5).attrs["block"] == 5
+
+
+def test_levels_count_by_the_mass_that_the_pairs_give():
+    made = replace(pairs(), weights=np.array([3.0, 1.0]))
+    mean = jnp.asarray(made.targets["u"][0].mean(axis=0))
+    means = ClimatologicalTendency({"u": mean[None, None]})
+    row = score_by_level({"map": means}, made, samples=20).sel(model="map", variable="u")
+    squares = row["rmse"].values ** 2
+    assert float(row["overall_rmse"]) == pytest.approx(np.sqrt((3 * squares[0] + squares[1]) / 4))
+    assert row["overall_rmse_lower"] < row["overall_rmse"] < row["overall_rmse_upper"]
+
+
+def test_stored_fields_are_read_a_piece_at_a_time_and_score_the_same(tmp_path, monkeypatch):
+    made = replace(pairs(), targets={"u": pairs().targets["u"].astype("f4")})
+    monkeypatch.setattr("closura.data.stored_pairs.CHUNK", 30 * 8 * 7)  # 7 times
+    save_pairs(tmp_path / "pairs.zarr", made)
+    stored = load_pairs(tmp_path / "pairs.zarr", lazy=True)
+    monkeypatch.setattr("closura.core.pieces.PIECE", 30 * 12 * 7)
+    read = []
+    inside = LazyArray.__array__
+
+    def noting(array, *rest, **settings):
+        read.append(array.shape[1])
+        return inside(array, *rest, **settings)
+
+    monkeypatch.setattr(LazyArray, "__array__", noting)
+    again = score_by_level({}, stored, samples=20)
+    assert read and max(read) < 20
+    xr.testing.assert_allclose(again, score_by_level({}, made, samples=20), rtol=1e-9)

@@ -85,3 +85,51 @@ def test_an_unknown_key_of_the_data_offers_the_nearest(study, folder):
 def test_a_missing_variable_is_named(study, folder):
     with pytest.raises(ValueError, match="'TT'"):
         run_experiment(study, overrides=["data.inputs.temperature=TT"], folder=folder, quiet=True)
+
+
+def test_pairs_that_stay_in_their_folder_score_the_same(study, folder, tmp_path, monkeypatch):
+    from closura.core.lazy import is_lazy
+    from closura.experiment.work import Work
+
+    seen = []
+    inside = Work.pairs
+
+    def noting(work, name):
+        found = inside(work, name)
+        seen.append(is_lazy(found.inputs["temperature"]))
+        return found
+
+    monkeypatch.setattr(Work, "pairs", noting)
+    held = run_experiment(study, folder=folder, until="offline", quiet=True)
+    assert seen and not any(seen)
+    seen.clear()
+    monkeypatch.setattr("closura.experiment.work.HELD", 0)
+    stored = run_experiment(study, folder=tmp_path / "stored", until="offline", quiet=True)
+    assert seen and all(seen)
+    xr.testing.assert_equal(stored.offline, held.offline)
+
+
+def test_fields_on_latitudes_and_longitudes_count_by_area(tmp_path):
+    draw = np.random.default_rng(5)
+    lat, dims = np.array([-75.0, 0.0, 60.0]), ("time", "lat", "lon")
+    fields = draw.standard_normal((2, 48, 3, 4))
+    fields[1] *= 1e-6
+    fields[1, :, 0] *= 10  # large, and of little area
+    xr.Dataset(
+        {"T": (dims, 270 + fields[0], {"units": "K"}), "Q": (dims, fields[1], {"units": "K s-1"})},
+        {"time": ("time", 1200.0 * np.arange(48), {"units": "s"}),
+         "lat": ("lat", lat, {"units": "degrees_north"}),
+         "lon": ("lon", 90.0 * np.arange(4), {"units": "degrees_east"})},
+    ).to_netcdf(tmp_path / "columns.nc")  # fmt: skip
+    text = YAML.format(files=tmp_path / "columns.nc").partition("expect:")[0]
+    text = text.replace("level: lev", "level: [lat, lon]")
+    (tmp_path / "mine.yaml").write_text(text)
+    run = run_experiment(tmp_path / "mine.yaml", folder=tmp_path / "run", until="offline",
+                         quiet=True)  # fmt: skip
+    held = np.concatenate([fields[1, start + 9 : start + 12] for start in (0, 12, 24, 36)])
+    area = np.cos(np.deg2rad(lat))[:, None] * np.ones(4)
+    expected = np.sqrt((held**2 * area / area.sum()).sum(axis=(1, 2)).mean())
+    found = run.offline.sel(variable="heating")
+    np.testing.assert_allclose(found["overall_rmse"].sel(model="no closure"), expected)
+    last = found["learning_curve"].sel(model="linear").isel(size=-1)
+    np.testing.assert_allclose(last, found["overall_r_squared"].sel(model="linear"), rtol=1e-6)

@@ -8,6 +8,7 @@ import pytest
 import closura as cl
 from closura.core.learner import Pairs
 from closura.core.passport import Passport
+from closura.experiment.together import trains_together
 
 DOCUMENT = """
 name: shared
@@ -59,3 +60,21 @@ def test_a_process_that_fails_ends_the_others_and_says_why(run):
 def test_a_number_of_processes_must_be_one(run):
     with pytest.raises(ValueError, match=r"processes is 0; it should be greater"):
         run(0)
+
+
+def test_only_what_processes_share_is_fitted_by_several():
+    assert trains_together(cl.Network()) and trains_together(cl.WithNoise(cl.Network()))
+    assert not any(map(trains_together, (cl.Forest(), cl.Linear(), cl.WithNoise(cl.Linear()))))
+
+
+def test_a_learner_that_processes_do_not_share_is_fitted_once_and_here(tmp_path, monkeypatch):
+    x = np.random.default_rng(0).normal(size=(2, 60, 3))
+    pairs = Pairs({"x": x}, {"y": 2 * x}, np.arange(60.0), Passport("file"))
+    cl.save_pairs(tmp_path / "pairs.zarr", pairs)
+    file = tmp_path / "alone.yaml"
+    settings = {"files": tmp_path / "pairs.zarr", "processes": 2, "batch": 1}
+    before, _ = DOCUMENT.format(**settings).split("  net:")
+    file.write_text(before + "  line: {type: Linear, features: {type: Whole}}\n")
+    monkeypatch.setattr("closura.experiment.kinds.pairs.learn_together", None)
+    cl.run_experiment(file, folder=tmp_path / "run", until="learn", quiet=True)
+    assert (tmp_path / "run" / "line" / "closure.eqx").is_file()

@@ -4,7 +4,7 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
-from typing import Any
+from typing import Any, ClassVar
 
 import equinox as eqx
 import numpy as np
@@ -187,7 +187,10 @@ class AbstractLearner(eqx.Module):
     To write one: (1) take its settings as fields; (2) write `fit`, which holds out blocks of time
     where it needs validation, draws all randomness from `key`, and returns a closure that carries
     `pairs.passport`. Never look at the system that made the pairs: features stand in between.
+    `together` says whether several processes share the work of a fit (see `distributed`).
     """
+
+    together: ClassVar[bool] = False
 
     @abstractmethod
     def fit(self, pairs: Pairs, *, key: Array) -> AbstractClosure:

@@ -8,6 +8,7 @@ from jaxtyping import Array
 
 from closura.core.closure import fold
 from closura.core.learner import AbstractLearner, Pairs
+from closura.evaluation.by_level import on_the_sphere, overall_r_squared
 from closura.evaluation.offline import level_mass, score_variable
 from closura.evaluation.prediction import predict
 
@@ -73,6 +74,8 @@ def _fit_and_score(learner, training, held_out, length, repeat, repeats, key) ->
     latest = len(training.time) - length
     first = round(latest * repeat / max(1, repeats - 1))
     closure = learner.fit(training.at(slice(first, first + length)), key=key)
+    if on_the_sphere(held_out):
+        return list(overall_r_squared(closure, held_out).values())
     predicted = predict(closure, held_out)
     scores = []
     for name, target in held_out.targets.items():

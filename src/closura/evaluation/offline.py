@@ -65,7 +65,7 @@ def score_offline(
     count = len(pairs.time)
     if count < 4:
         raise ValueError(f"{count} held-out times cannot be scored; hold out 4 or more.")
-    block = _decorrelation(targets) if block is None else block
+    block = decorrelation(targets) if block is None else block
     block = int(np.clip(block, 1, count // 2))
     seed = int(jax.random.randint(key, (), 0, 2**31 - 1))
     masses = {name: level_mass(pairs, a) for name, a in targets.items()}
@@ -230,8 +230,12 @@ def _point_name(pairs: Pairs) -> str:
     return "level" if pairs.weights is not None else "point"
 
 
-def _decorrelation(targets: Arrays) -> int:
-    """Return twice the lag at which the targets' correlation in time falls below 1/e."""
+def decorrelation(targets: Arrays) -> int:
+    """Return twice the lag at which the targets' correlation in time falls below 1/e.
+
+    Args:
+        targets: By name, (series, time, *field).
+    """
     lags = []
     for values in targets.values():
         anomaly = values - values.mean(axis=1, keepdims=True)

@@ -1,5 +1,6 @@
 """What a closure says of every recorded instant, and how often it has to extrapolate."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import equinox as eqx
@@ -9,7 +10,7 @@ from jaxtyping import Array
 
 from closura.core.closure import AbstractClosure, terms
 from closura.core.learner import Pairs
-from closura.core.pieces import pieces
+from closura.core.pieces import Piece, pieces
 
 
 def predict(closure: AbstractClosure | None, pairs: Pairs) -> dict[str, np.ndarray]:
@@ -21,21 +22,40 @@ def predict(closure: AbstractClosure | None, pairs: Pairs) -> dict[str, np.ndarr
     Raises:
         ValueError: It predicts something, but not every target.
     """
-    parts = () if closure is None else tuple(t for t in terms(closure) if not t.random)
-    if not parts:
-        return {name: np.zeros(np.shape(a)) for name, a in pairs.targets.items()}
-    found = {name: np.empty(np.shape(a)) for name, a in pairs.targets.items()}
-    for piece in pieces(pairs):
-        answers = _answer(parts, piece.fields, piece.given)
+    found = {name: np.zeros(np.shape(a)) for name, a in pairs.targets.items()}
+    for piece, answers in predicted_pieces(closure, pairs) if _spoken(closure) else ():
         for name, whole in found.items():
+            shape = (*piece.block.shape, *whole.shape[2:])
+            whole[piece.block.series, piece.block.times] = answers[name].reshape(shape)
+    return found
+
+
+def predicted_pieces(
+    closure: AbstractClosure | None, pairs: Pairs
+) -> Iterator[tuple[Piece, dict[str, np.ndarray]]]:
+    """Yield the pairs piece by piece, each with what `predict` says there, (instant, *field).
+
+    Raises:
+        ValueError: The closure predicts something, but not every target.
+    """
+    parts = _spoken(closure)
+    for piece in pieces(pairs):
+        if not parts:
+            yield piece, {name: np.zeros(np.shape(a)) for name, a in piece.targets.items()}
+            continue
+        answers = _answer(parts, piece.fields, piece.given)
+        for name in piece.targets:
             if name not in answers:
                 raise ValueError(
                     f"the closure predicts {', '.join(answers) or 'nothing'} and the pairs "
                     f"hold the target {name!r}; score it on pairs with its own targets."
                 )
-            shape = (*piece.block.shape, *whole.shape[2:])
-            whole[piece.block.series, piece.block.times] = np.reshape(answers[name], shape)
-    return found
+        yield piece, {name: np.asarray(answers[name]) for name in piece.targets}
+
+
+def _spoken(closure: AbstractClosure | None) -> tuple[AbstractClosure, ...]:
+    """Return the terms of a closure that are not drawn at random."""
+    return () if closure is None else tuple(t for t in terms(closure) if not t.random)
 
 
 def extrapolated_share(closure: AbstractClosure | None, pairs: Pairs) -> float:

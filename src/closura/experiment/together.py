@@ -9,6 +9,9 @@ import time
 from pathlib import Path
 from typing import IO
 
+import jax
+
+from closura.core.learner import AbstractLearner
 from closura.core.processes import ENVIRONMENT, distributed
 from closura.experiment.work import Work
 
@@ -38,6 +41,12 @@ def learn_together(work: Work, name: str, seed: int, processes: int) -> None:
             for process in started:
                 process.kill()
                 process.wait()
+
+
+def trains_together(learner: AbstractLearner) -> bool:
+    """Return whether processes share the work of a learner, or of one inside it."""
+    parts = jax.tree.leaves(learner, is_leaf=lambda part: getattr(part, "together", False))
+    return any(getattr(part, "together", False) for part in parts)
 
 
 def _wait_for_all(started: list[subprocess.Popen], name: str, told: IO[str]) -> None:

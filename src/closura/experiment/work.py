@@ -8,10 +8,13 @@ from typing import Any
 import jax
 from jaxtyping import Array
 
+from closura.core.pieces import in_memory
 from closura.data.closures import load_closure
 from closura.data.pairs import load_pairs
 from closura.data.store import write_atomically
 from closura.experiment.loading import Experiment
+
+HELD = 2**28  # bytes of stored pairs up to which they are read once and kept
 
 
 @dataclass
@@ -33,9 +36,12 @@ class Work:
         return jax.random.fold_in(seed, zlib.crc32(stream.encode()) & 0x7FFFFFFF)
 
     def pairs(self, name: str) -> Any:
-        """Return stored pairs, opened once, with the coarse model where there is one."""
+        """Return stored pairs, opened once, with the coarse model where there is one.
+
+        Large ones stay in their folder: learners and scores read them part by part.
+        """
         if name not in self._pairs:
-            pairs = load_pairs(self.folder / name)
+            pairs = in_memory(load_pairs(self.folder / name, lazy=True), HELD)
             known = "coarse" in self.experiment.settings.models()
             model = self.experiment.model("coarse") if known else None
             self._pairs[name] = replace(pairs, model=model)

@@ -1,7 +1,7 @@
 """Networks that see the whole sphere at once: a U-Net and a graph network."""
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -50,6 +50,7 @@ class UNet(AbstractLearner):
         Ronneberger et al. (2015), arXiv:1505.04597; Bora et al. (2025), arXiv:2512.03309.
     """
 
+    together: ClassVar[bool] = True
     features: AbstractFeatures = LatLonImage()
     width: int = 32
     depth: int = 2
@@ -130,6 +131,7 @@ class Graph(AbstractLearner):
         Gilmer et al. (2017), arXiv:1704.01212.
     """
 
+    together: ClassVar[bool] = True
     features: AbstractFeatures = SphereMesh()
     width: int = 48
     rounds: int = 2

@@ -1,5 +1,7 @@
 """A multilayer perceptron of the features."""
 
+from typing import ClassVar
+
 from jaxtyping import Array
 
 from closura.closures.features import AbstractFeatures, Stencil
@@ -42,6 +44,7 @@ class Network(AbstractLearner):
             each epoch, the next part while the present one is used.
     """
 
+    together: ClassVar[bool] = True
     features: AbstractFeatures = Stencil(radius=2)
     width: int = 32
     depth: int = 2

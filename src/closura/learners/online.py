@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import reduce
 from operator import add
-from typing import Any
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
@@ -67,6 +67,7 @@ class Online(AbstractLearner):
         Um et al. (2020), arXiv:2007.00016; Frezat et al. (2022), doi:10.1029/2022MS003124.
     """
 
+    together: ClassVar[bool] = True
     start: AbstractLearner | AbstractClosure
     model: AbstractModel
     window: int = 128

@@ -11,7 +11,7 @@ from closura.data.closures import save_closure
 from closura.data.store import write_json
 from closura.experiment.specification import LearningSkeleton, Skeleton
 from closura.experiment.steps import Step
-from closura.experiment.together import learn_together
+from closura.experiment.together import learn_together, trains_together
 from closura.experiment.vocabulary import OFFLINE_FILE, Vocabulary
 from closura.experiment.work import Work, closure_folder, plain, write_dataset
 
@@ -62,7 +62,7 @@ def fits(work: Work, pairs: str) -> list[Step]:
             outputs = closure_files(name, seed)
             make = partial(learn, work, name, seed)
             if processes > 1:
-                make = partial(learn_together, work, name, seed, processes)
+                make = partial(learn_shared, work, name, seed, processes)
             found.append(Step(fit_name(name, seed), "learn", part, needs, outputs, make))
     return found
 
@@ -98,6 +98,14 @@ def learn(work: Work, name: str, seed: int, *, write: bool = True) -> None:
         keep_closure(work, name, seed, closure, history)
 
 
+def learn_shared(work: Work, name: str, seed: int, processes: int) -> None:
+    """Fit one learner by several processes, or here where they could not share the work."""
+    if trains_together(work.learner(name, seed)):
+        learn_together(work, name, seed, processes)
+    else:
+        learn(work, name, seed)
+
+
 def keep_closure(
     work: Work, name: str, seed: int, closure: Any, history: list[dict[str, Any]]
 ) -> None:
@@ -109,7 +117,11 @@ def keep_closure(
 
 
 def score_on_pairs(work: Work) -> None:
-    """Hold every closure against the test pairs, without running any model."""
+    """Hold every closure against the test pairs, without running any model.
+
+    Fields on latitudes and longitudes count by area and mass, and are read a piece at a time.
+    """
+    from closura.evaluation.by_level import on_the_sphere, score_by_level
     from closura.evaluation.learning_curve import learning_curve
     from closura.evaluation.offline import score_offline
 
@@ -117,7 +129,11 @@ def score_on_pairs(work: Work) -> None:
     chosen = {name: getattr(settings, name) for name in ("samples", "level", "block")
               if hasattr(settings, name)}  # fmt: skip
     test = work.pairs(HELD_OUT)
-    scores = score_offline(work.closures(), test, key=work.key("offline"), **chosen)
+    if on_the_sphere(test):
+        seed = work.experiment.settings.seed
+        scores = score_by_level(work.closures(), test, seed=seed, **chosen)
+    else:
+        scores = score_offline(work.closures(), test, key=work.key("offline"), **chosen)
     curve = getattr(settings, "learning_curve", None)
     if curve is not None:
         curves = learning_curve(

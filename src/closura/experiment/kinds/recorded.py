@@ -135,11 +135,14 @@ def _steps(work: Work) -> list[Step]:
 
 
 def split_file_pairs(work: Work) -> None:
-    """Read pairs from the user's files and hold out blocks of time."""
+    """Read pairs from the user's files and hold out blocks of time, a part at a time.
+
+    What is held in memory on the way is a stored chunk, unless `data.lazy` is false.
+    """
     data = cast(RecordedExperiment, work.experiment.settings).data
     own = ("files", "held_out", "layout")
     settings = {k: v for k, v in data.model_dump().items() if k not in own}
-    pairs = read_pairs(data.files, layout=_layout(data), **settings)
+    pairs = read_pairs(data.files, layout=_layout(data), **{"lazy": True} | settings)
     held = data.held_out
     training, test = pairs.split(held.fraction, blocks=held.blocks, gap=held.gap)
     save_pairs(work.folder / TRAINING, training)
