@@ -1,5 +1,7 @@
 """What LMDZ adds, reading the files by its own rules, is the correction that was learned."""
 
+import shutil
+
 import jax
 import jax.numpy as jnp
 import netCDF4
@@ -10,6 +12,7 @@ from closura.closures.climatological import ClimatologicalTendency
 from closura.core.closure import Zero
 from closura.core.learner import Pairs
 from closura.core.passport import Passport
+from closura.export.guide_add import _plan, prove
 from closura.export.ship import export_closure
 from closura.grids.lmdz_grid import LmdzGrid
 
@@ -112,16 +115,29 @@ def test_a_correction_that_never_changes_is_one_record(tmp_path):
 
 
 def test_a_damaged_file_does_not_pass_the_gate(shipped, tmp_path):
-    import shutil
-
-    from closura.export.guide_add import _plan, prove
-
     folder, made, _ = shipped
     copy = tmp_path / "copy"
     shutil.copytree(folder, copy)
     with netCDF4.Dataset(copy / "v.nc", "a") as file:
         file["VWND"][0] = file["VWND"][0][:, ::-1]
     with jax.enable_x64(True), pytest.raises(ValueError, match="what LMDZ adds differs from the"):
+        prove(copy, made, _plan(made, pairs()))
+
+
+def test_a_correction_with_nan_is_refused(tmp_path):
+    made = correction()
+    made.coefficients["v"] = made.coefficients["v"].at[1, 2, 0, 3, 4].set(jnp.nan)
+    with pytest.raises(ValueError, match=r"the correction of 'v' has 1 values that are not finite"):
+        export_closure(made, tmp_path / "x", pairs=pairs(), to="guide_add")
+    assert not list(tmp_path.iterdir())
+
+
+def test_nan_in_a_file_does_not_pass_the_gate(shipped, tmp_path):
+    folder, made, _ = shipped
+    copy = shutil.copytree(folder, tmp_path / "copy")
+    with netCDF4.Dataset(copy / "u.nc", "a") as file:
+        file["UWND"][0, 1, 3, 4] = np.nan
+    with jax.enable_x64(True), pytest.raises(ValueError, match="closure by inf of an output"):
         prove(copy, made, _plan(made, pairs()))
 
 

@@ -93,6 +93,8 @@ class Container:
                         f"and units of up to {LONGEST_TEXT}; shorten it."
                     )
         widest = max((max(operation.width()) for operation in self.operations), default=0)
+        if self.precise:  # columns in single precision are widened in blocks on the stack
+            widest = max(widest, len(self.inputs), len(self.outputs))
         if widest > WIDEST:
             raise ValueError(
                 f"a column of {widest} values is wider than the Fortran runtime's {WIDEST}; "

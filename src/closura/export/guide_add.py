@@ -19,7 +19,7 @@ from closura.core.learner import Pairs
 from closura.data.guide_add import GuideWriter, count_records, read_record, write_levels
 from closura.data.store import write_json
 from closura.data.units import same_unit
-from closura.export.gate import hold
+from closura.export.gate import difference, hold
 from closura.export.readme import fill
 from closura.grids.lmdz_grid import (
     LmdzGrid,
@@ -153,8 +153,7 @@ def _apart(
         if weight:
             held = held + weight * read_record(folder, wind, first + 1)
         added = lmdz_tendency(held, length)[::-1]
-        scale = np.abs(points[wind]).max() or 1.0
-        apart = max(apart, float(np.abs(added - points[wind]).max()) / scale)
+        apart = max(apart, difference(added.reshape(-1, 1), points[wind].reshape(-1, 1)))
         aim = _in_lmdz_order(wanted[wind], plan) * DAY
         size = np.sqrt(np.mean(aim**2)) or 1.0
         lost = max(lost, float(np.sqrt(np.mean((back(points[wind]) - aim) ** 2)) / size))
@@ -188,6 +187,13 @@ def _check(closure: AbstractClosure, pairs: Pairs) -> ClimatologicalTendency:
             f"the correction has no {absent[0]!r}, it has {', '.join(closure.coefficients)}; "
             "LMDZ's u.nc and v.nc want both winds. Fit it on targets u and v."
         )
+    for wind in WINDS:
+        spoiled = int(np.sum(~np.isfinite(closure.coefficients[wind])))
+        if spoiled:
+            raise ValueError(
+                f"the correction of {wind!r} has {spoiled} values that are not finite, and LMDZ "
+                "would add them; fit it on targets without NaN, or on levels that have none."
+            )
     units = dict(pairs.passport.units)
     for wind in WINDS:
         found = units.get(wind, "")

@@ -419,9 +419,21 @@ contains
       status = status_of(closura_unknown_operation, kind)
     end select
     if (one%inputs < 0 .or. one%outputs < 0) reader%failed = .true.
-    if (status == closura_ok .and. max(one%inputs, one%outputs) > widest) &
-      status = status_of(closura_too_wide, max(one%inputs, one%outputs))
+    if (status == closura_ok .and. widest_of(one) > widest) &
+      status = status_of(closura_too_wide, widest_of(one))
   end subroutine parse_operation
+
+  ! How many values of a column an operation holds at once; of trees and distances also how many
+  ! trees or axes: their numbers are not read where these do not fit.
+  pure integer function widest_of(one)
+    type(operation), intent(in) :: one
+
+    widest_of = max(one%inputs, one%outputs)
+    select case (one%kind)
+    case (op_trees, op_rounds, op_novelty)
+      widest_of = max(widest_of, one%trees, one%terms)
+    end select
+  end function widest_of
 
   ! Weights are read row by row as (outputs, inputs), into one copy that prepare() lays out.
   subroutine parse_dense(one, reader, problem)
@@ -617,6 +629,7 @@ contains
     problem = 0
     do place = 1, size(model%operations)
       associate (one => model%operations(place))
+        if (model%graph .and. one%kind /= op_noise) return
         select case (one%kind)
         case (op_select)
           if (out_of_range(one%indices, model%inputs)) return
@@ -644,6 +657,10 @@ contains
       end associate
     end do
     if (model%memory > widest) return
+    if (model%precise .and. max(model%inputs, model%outputs) > widest) then
+      status = status_of(closura_too_wide, max(model%inputs, model%outputs))
+      return
+    end if
     if (model%ranged) then
       model%lower_single = to_single(model%lower_double)
       model%upper_single = to_single(model%upper_double)
