@@ -118,8 +118,8 @@ class Watch(eqx.Module):
         if not isinstance(model, Coupled):
             return shown
         records = model.recorded(snapshot)
-        for record in records:
-            for name, values in record.added.items():
+        for each in records:
+            for name, values in each.added.items():
                 key = name + ADDED
                 shown[key] = shown[key] + values if key in shown else values
         remaining = iter(records)
@@ -132,11 +132,12 @@ class Watch(eqx.Module):
 
     def _share(self, term: Term, record: Any, fields: Any, snapshot: Snapshot, inputs: Any) -> Any:
         """Return what a term's guards did when it last acted, or would do now."""
+        guard: Any = term.closure
         if record is None:
-            return term.closure.share(fields, inputs)
+            return guard.share(fields, inputs)
         called = (snapshot.step - 1) // term.every * term.every
         given = None if self.inputs is None else self.inputs.at(called)
-        return term.closure.share(record.before, given, memory=record.memory)
+        return guard.share(record.before, given, memory=record.memory)
 
 
 def _since_last_calls(model: AbstractModel, inputs: Any, first: int, steps: int) -> Any:
