@@ -14,13 +14,15 @@ from closura.learners.linear import Linear
 RING = Path(__file__).with_name("nudged.yaml")
 
 
-def small(path: Path, **sections) -> Path:
+def small(path: Path) -> Path:
     """Write the ring with short runs and one learner that iterates; return its file."""
     document = yaml.safe_load(RING.read_text())
     document["learners"].pop("linear")
     document["data"] |= {"duration": 16.0}
     document["evaluate"] |= {"duration": 24.0, "discard": 4.0, "block": 5.0, "forecasts": 2}
-    path.write_text(yaml.safe_dump(document | {"seeds": 2, "expect": {}} | sections))
+    # Guarded is told no features: it looks at those of the learner, though that gives a sum.
+    document["guards"].append("Guarded")
+    path.write_text(yaml.safe_dump(document | {"seeds": 2, "expect": {}}))
     return path
 
 
@@ -56,3 +58,9 @@ def test_no_round_is_fitted_to_what_is_held_out(run):
     assert len(seen) == 4  # two rounds from two seeds
     assert held_out.time[0] > training.time[-1]
     assert all(last == pytest.approx(training.time[-1]) for _, last in seen)
+
+
+def test_a_guard_without_features_watches_a_sum_of_rounds(run):
+    with xr.open_dataset(run[0] / "scores.nc") as scores:
+        share = float(scores["guard_share"].sel(model="twice", guard="novel"))
+    assert 0.0 < share < 0.5
