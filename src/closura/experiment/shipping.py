@@ -29,7 +29,8 @@ def export_run(
     Args:
         folder: The run folder.
         learner: Name of a learner of the experiment; all of them if None.
-        to: ``"fortran"``, ``"onnx"``, ``"mom6"``, ``"stablehlo"`` or ``"source"``.
+        to: ``"fortran"``, ``"onnx"``, ``"mom6"``, ``"stablehlo"``, ``"source"`` or
+            ``"guide_add"``.
         output: Where to write; ``<folder>/<learner>/<to>`` if None.
         missing: What becomes of a column that holds NaN, see `export_closure`.
         seed: Which seed's closure.

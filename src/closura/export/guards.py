@@ -11,9 +11,10 @@ from closura.closures.fallback import Fallback
 from closura.closures.features import AbstractFeatures
 from closura.closures.guards import AbstractGuard, Damped, Limited, Tapered
 from closura.closures.novelty import RESPONSES, Distance, Guarded, Range
+from closura.closures.stochastic import AR1Noise
 from closura.core.closure import AbstractClosure, Sum, terms
 from closura.core.learner import Pairs
-from closura.export.operations import Clip, Novelty, Operation, Restore
+from closura.export.operations import Clip, Finite, Novelty, Operation, Restore
 
 Place = tuple[str, tuple[int, ...]]
 LARGEST = float(np.finfo(np.float64).max)
@@ -21,6 +22,8 @@ REFUSED = (
     "{name} cannot be shipped: of guards, Tapered, Damped, Limited, Guarded by MinMax or "
     "Mahalanobis, and Fallback to zero can."
 )
+
+AROUND = "{name} around noise or a sum cannot be shipped; put the guard around each term."
 
 
 def core(term: AbstractClosure) -> AbstractClosure:
@@ -61,6 +64,8 @@ def settle(closure: AbstractClosure, pairs: Pairs) -> AbstractClosure:
         ValueError: It has a guard that cannot be shipped.
     """
     for term in terms(closure):
+        if guards(term) and isinstance(core(term), AR1Noise | Sum):
+            raise ValueError(AROUND.format(name=type(guards(term)[-1]).__name__))
         for guard in guards(term):
             _check(guard)
     known = _Levels(pairs.coordinates, tuple(pairs.variables.values()))
@@ -105,6 +110,8 @@ def guard_operations(
             case Limited():
                 lower, upper = zip(*(_limits(guard, one) for one in outputs), strict=True)
                 found.append(Clip(np.array(lower), np.array(upper)))
+            case Fallback():
+                found.append(Finite(len(outputs)))
             case Guarded():
                 found.append(_novelty(guard, inputs, places))
     return found
