@@ -262,6 +262,20 @@ def test_noise_leaves_as_stablehlo_with_its_memory_and_key(pairs, key, tmp_path)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-10), found, wanted)
 
 
+def test_guards_that_only_jax_computes_leave_as_stablehlo(pairs, key, tmp_path):
+    """The baseline reads a field that the closure itself does not."""
+    other = Linear(Stencil(radius=1, variables=("Z",))).fit(pairs, key=key)
+    closure = Fallback(PolynomialClosure([0.5, 0.0, 1.0]), baseline=other)
+    figures = export_closure(closure, tmp_path / "out", pairs=pairs, to="stablehlo", name="net")
+    assert figures["native"]["double"]["largest"] <= 1e-12
+    content = (tmp_path / "out" / "net_double.stablehlo").read_bytes()
+    X, Z = (jnp.asarray(pairs.inputs[name][0, :1]).at[0, 2].set(1e200) for name in ("X", "Z"))
+    found = jax.export.deserialize(bytearray(content)).call({"X": X, "Z": Z}, {})["X"][0]
+    wanted = other.tendency({"X": X[0], "Z": Z[0]})["X"]
+    np.testing.assert_allclose(found[2], wanted[2], rtol=1e-12)
+    np.testing.assert_allclose(found[5], 0.5 + X[0, 5] ** 2, rtol=1e-12)
+
+
 def test_numbers_that_cancel_are_double_within_a_single_function(alone, tmp_path):
     far = replace(alone, inputs={"X": alone.inputs["X"] + 500})
     closure = PolynomialClosure([175e3, -700.0, 0.7])  # 0.7 (X - 500)^2, at most 100

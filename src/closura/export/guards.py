@@ -57,17 +57,23 @@ class _Levels:
     variables: tuple[Any, ...]
 
 
-def settle(closure: AbstractClosure, pairs: Pairs) -> AbstractClosure:
+def settle(closure: AbstractClosure, pairs: Pairs, *, check: bool = True) -> AbstractClosure:
     """Return a closure whose tapers know the levels of the pairs, and whose ranges bear rounding.
+
+    Args:
+        closure: With its guards.
+        pairs: They know the levels.
+        check: Whether every guard must have operations; JAX itself computes any.
 
     Raises:
         ValueError: It has a guard that cannot be shipped.
     """
-    for term in terms(closure):
+    for term in terms(closure) if check else ():
         if guards(term) and isinstance(core(term), AR1Noise | Sum):
             raise ValueError(AROUND.format(name=type(guards(term)[-1]).__name__))
         for guard in guards(term):
-            _check(guard)
+            if not is_known(guard):
+                raise ValueError(REFUSED.format(name=type(guard).__name__))
     known = _Levels(pairs.coordinates, tuple(pairs.variables.values()))
     unsettled = any(
         isinstance(one, Tapered) and one.profile is None
@@ -117,12 +123,12 @@ def guard_operations(
     return found
 
 
-def _check(guard: AbstractGuard) -> None:
+def is_known(guard: AbstractGuard) -> bool:
+    """Return whether a guard has operations, so that it can leave without JAX."""
     plain = isinstance(guard, Tapered | Damped | Limited)
     known = isinstance(guard, Guarded) and isinstance(guard.detector, Range | Distance)
     zero = isinstance(guard, Fallback) and guard.baseline is None
-    if not (plain or known or zero):
-        raise ValueError(REFUSED.format(name=type(guard).__name__))
+    return plain or known or zero
 
 
 def _weight(guard: Tapered, place: Place) -> float:
