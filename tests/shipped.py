@@ -8,6 +8,7 @@ from closura.export.operations import (
     Add,
     Clip,
     Dense,
+    Finite,
     Noise,
     Novelty,
     Polynomial,
@@ -58,7 +59,7 @@ def everything() -> Container:
     told = (both, scaling, dense, add, both, polynomial, add, both, tree, restore, add, noise)
     near, far = novelties()
     clip = Clip(np.array([-2.0, -1.0]), np.array([1.5, 0.5]))
-    told = (both, boosted, clip, near, add, both, dense, far, add, *told)
+    told = (both, boosted, clip, near, Finite(2), add, both, dense, far, add, *told)
     return Container(RING[:2], RING[3:], told, np.zeros(2), np.ones(2), about={"a": 1})
 
 

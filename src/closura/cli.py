@@ -96,7 +96,8 @@ def report(
 def export(
     folder: Annotated[Path, typer.Argument(help="The run folder.")],
     to: Annotated[
-        str, typer.Option(help="What to ship to: fortran, onnx, mom6, stablehlo or source.")
+        str,
+        typer.Option(help="What to ship to: fortran, onnx, mom6, stablehlo, source or guide_add."),
     ] = "fortran",
     learner: Annotated[str | None, typer.Option(help="Which learner; all if not given.")] = None,
     output: Annotated[

@@ -6,6 +6,7 @@ import sys
 import pytest
 
 from closura import cli
+from closura.experiment import shipping
 from closura.experiment.shipping import export_run
 
 
@@ -39,6 +40,24 @@ def test_all_learners_are_shipped_where_none_is_named(copied):
         "network/fortran", "cubic/fortran",
     ]  # fmt: skip
     assert all(figures["cases"] >= 1000 for figures in done.values())
+
+
+def test_a_refused_learner_does_not_keep_the_others_back(copied, monkeypatch, capsys):
+    honest = shipping.export_closure
+
+    def choosy(closure, folder, **settings):
+        if settings["name"] == "network":
+            raise ValueError("a network cannot be shipped to the moon; use a rocket.")
+        return honest(closure, folder, **settings)
+
+    monkeypatch.setattr(shipping, "export_closure", choosy)
+    assert call(monkeypatch, "export", str(copied)) == 2
+    assert capsys.readouterr().err == (
+        "closura: 1 of 2 learners were refused. network: a network cannot be shipped to the moon; "
+        f"use a rocket; written: {copied / 'cubic' / 'fortran'}.\n"
+    )
+    assert (copied / "cubic" / "fortran" / "parity.json").is_file()
+    assert not (copied / "network" / "fortran").exists()
 
 
 WRONG = {

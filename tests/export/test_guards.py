@@ -3,20 +3,30 @@
 import subprocess
 from dataclasses import replace
 
+import jax
+import jax.numpy as jnp
 import numpy as np
+import onnxruntime
 import pytest
 
 from closura.closures.atmosphere import Column
 from closura.closures.conserving import Conserving
-from closura.closures.guards import Damped, Fallback, Limited, Tapered
+from closura.closures.fallback import Fallback
+from closura.closures.guards import Damped, Limited, Tapered
 from closura.closures.novelty import Guarded, Mahalanobis, MinMax
+from closura.closures.physical import PolynomialClosure
+from closura.closures.stochastic import AR1Noise
 from closura.closures.tapers import BoundaryLayer, Sponge
+from closura.core.learner import Pairs
+from closura.core.passport import Passport
 from closura.core.variable import Variable
 from closura.export import native
 from closura.export.cases import Cases, write_cases
 from closura.export.container import Container, write_container
+from closura.export.gate import difference
 from closura.export.operations import Add, Clip, Select
 from closura.export.prepare import prepare
+from closura.export.reading import read_container
 from closura.export.ship import export_closure
 from closura.learners.linear import Linear
 from made_atmosphere import made_pairs
@@ -33,9 +43,8 @@ def test_every_operation_is_the_same_in_fortran(gfortran, tmp_path):
     program = native.compile_driver(gfortran)
     files = (tmp_path / "all.closura", tmp_path / "cases.bin")
     found = native.run_driver(program, *files, (1003, 2, 2))
-    scale = np.abs(cases.tendencies).max()
-    assert np.abs(found["double"][0] - cases.tendencies).max() <= 1e-14 * scale
-    assert np.abs(found["single"][0] - cases.tendencies).max() <= 1e-6 * scale
+    assert difference(found["double"][0], cases.tendencies) <= 1e-14
+    assert difference(found["single"][0], cases.tendencies) <= 1e-6
 
 
 FLAGS = """\
@@ -115,6 +124,34 @@ def test_a_guarded_closure_passes_the_gate(name, gfortran, atmosphere, key, tmp_
     assert ready.container.missing == ("zero" if name == "all" else "report")
 
 
+def test_what_overflows_inside_a_fallback_is_zero_as_in_python(gfortran, tmp_path):
+    """Fallback looks at what a closure gives; the inputs of this one are finite."""
+    draw = np.random.default_rng(0).normal(size=(1, 210, 7))
+    pairs = Pairs({"X": draw}, {"X": draw}, np.arange(210.0), Passport("file"))
+    closure = Damped(Fallback(PolynomialClosure([0.5, 0.0, 1.0])), factor=2.0)
+    for to in ("fortran", "onnx", "source"):
+        export_closure(closure, tmp_path / to, pairs=pairs, to=to)
+    page = (tmp_path / "fortran" / "README.md").read_text()
+    assert "holds NaN or infinity gets zero back, and `status` stays 0;" in page
+    values = np.array([[1e30], [2.0], [-1e30], [1.0]], np.float32)
+    with jax.enable_x64(False):
+        told = closure({"X": jnp.asarray(values[:, 0])}, None, (), None)[0]["X"]
+    np.testing.assert_array_equal(told, [0, 9, 0, 3])
+    session = onnxruntime.InferenceSession(str(tmp_path / "onnx" / "learned.onnx"))
+    found = session.run(None, {"columns": values})[0]
+    np.testing.assert_allclose(found[:, 0], told, rtol=1e-6)
+    wide = values.astype(float) ** 8  # 1e240 overflows in double precision
+    with np.errstate(over="ignore"):
+        held = read_container(tmp_path / "fortran" / "learned.closura")
+        np.testing.assert_array_equal(held.predict(wide)[[0, 2]], 0.0)
+    cases = Cases(values, values[:, :0], values[:, :0], np.asarray(told)[:, None], values[:, :0])
+    write_cases(tmp_path / "cases.bin", cases, cases, (1e-5, 1e30))
+    program = native.compile_driver(gfortran)
+    files = (tmp_path / "fortran" / "learned.closura", tmp_path / "cases.bin")
+    single, _ = native.run_driver(program, *files, (4, 1, 0))["single"]
+    np.testing.assert_allclose(single[:, 0], told, rtol=1e-6)
+
+
 def test_a_taper_leaves_to_mom6_and_limits_to_source(gfortran, atmosphere, key, tmp_path):
     linear = LINEAR.fit(atmosphere, key=key)
     for to, guard in (("mom6", "taper"), ("mom6", "damping"), ("source", "limits")):
@@ -129,5 +166,8 @@ def test_a_guard_that_needs_more_than_its_column_is_refused(atmosphere, key, tmp
     with pytest.raises(ValueError, match="Conserving cannot be shipped: of guards, Tapered,"):
         export_closure(closure, tmp_path / "out", pairs=atmosphere)
     several = Damped(LINEAR.fit(atmosphere, key=key) + LINEAR.fit(atmosphere, key=key))
-    with pytest.raises(ValueError, match="Sum cannot be shipped; what can be"):
-        export_closure(several, tmp_path / "out", pairs=atmosphere)
+    noise = Damped(AR1Noise({"u": jnp.asarray(0.5)}, {"u": jnp.asarray(1.0)}))
+    for around in (several, noise):
+        line = "Damped around noise or a sum cannot be shipped; put the guard around each term"
+        with pytest.raises(ValueError, match=line):
+            export_closure(around, tmp_path / "out", pairs=atmosphere)

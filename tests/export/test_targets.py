@@ -11,6 +11,7 @@ import netCDF4
 import numpy as np
 import pytest
 
+from closura.closures.fallback import Fallback
 from closura.closures.features import Stencil, Whole
 from closura.closures.physical import PolynomialClosure
 from closura.export import gate
@@ -131,6 +132,15 @@ def test_what_mom6_does_not_read_says_so_and_writes_nothing(name, alone, key, tm
     assert list(tmp_path.iterdir()) == []
 
 
+def test_mom6_has_no_place_for_a_fallback(alone, key, tmp_path):
+    closure = Fallback(NETWORK.fit(alone, key=key))
+    with pytest.raises(
+        ValueError, match="relu, and a Fallback, which MOM6 has no place for, cannot"
+    ):
+        export_closure(closure, tmp_path / "out", pairs=alone, to="mom6")
+    assert list(tmp_path.iterdir()) == []
+
+
 SOURCES = {
     "network": lambda: replace(NETWORK, activation="gelu"),
     "whole-instants": lambda: Linear(Whole(variables=("X",))),
@@ -150,6 +160,19 @@ def test_source_compiles_with_warnings_as_errors_and_equals(name, gfortran, pair
     assert done.returncode == 0 and done.stdout.count("ok") == 2, done.stderr
     text = (tmp_path / "out" / f"{name}.f90").read_text()
     assert f"module {name.replace('-', '_')}\n" in text and max(map(len, text.splitlines())) <= 132
+
+
+def test_a_negative_zero_compiles_as_source(gfortran, alone, tmp_path):
+    closure = PolynomialClosure([-0.0, 1.0, -0.0, 0.5])
+    figures = export_closure(closure, tmp_path / "out", pairs=alone, to="source")
+    assert figures["native"]["double"]["largest"] <= 1e-12
+
+
+@pytest.mark.parametrize("name", ["driver", "Driver", "wanted"])
+def test_a_name_that_the_driver_uses_is_refused_as_source(name, gfortran, alone, tmp_path):
+    with pytest.raises(ValueError, match=f"'{name}' is a name that the shipped driver uses itself"):
+        export_closure(PolynomialClosure([1.0, 2.0]), tmp_path / "out", pairs=alone, to="source",
+                       name=name)  # fmt: skip
 
 
 GUARDED = """\
@@ -237,6 +260,20 @@ def test_noise_leaves_as_stablehlo_with_its_memory_and_key(pairs, key, tmp_path)
     found = function.call(fields, {}, memory, jax.random.key_data(keys))
     wanted = jax.vmap(lambda f, m, k: closure(f, None, m, k))(fields, memory, keys)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-10), found, wanted)
+
+
+def test_guards_that_only_jax_computes_leave_as_stablehlo(pairs, key, tmp_path):
+    """The baseline reads a field that the closure itself does not."""
+    other = Linear(Stencil(radius=1, variables=("Z",))).fit(pairs, key=key)
+    closure = Fallback(PolynomialClosure([0.5, 0.0, 1.0]), baseline=other)
+    figures = export_closure(closure, tmp_path / "out", pairs=pairs, to="stablehlo", name="net")
+    assert figures["native"]["double"]["largest"] <= 1e-12
+    content = (tmp_path / "out" / "net_double.stablehlo").read_bytes()
+    X, Z = (jnp.asarray(pairs.inputs[name][0, :1]).at[0, 2].set(1e200) for name in ("X", "Z"))
+    found = jax.export.deserialize(bytearray(content)).call({"X": X, "Z": Z}, {})["X"][0]
+    wanted = other.tendency({"X": X[0], "Z": Z[0]})["X"]
+    np.testing.assert_allclose(found[2], wanted[2], rtol=1e-12)
+    np.testing.assert_allclose(found[5], 0.5 + X[0, 5] ** 2, rtol=1e-12)
 
 
 def test_numbers_that_cancel_are_double_within_a_single_function(alone, tmp_path):

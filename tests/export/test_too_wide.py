@@ -71,4 +71,4 @@ def test_after_a_graph_only_noise_follows(load):
         7,
         7,
         7,
-    ]  # the first is only refused where ONNX Runtime is not linked
+    ]  # 11: without ONNX Runtime

@@ -29,7 +29,8 @@ def export_run(
     Args:
         folder: The run folder.
         learner: Name of a learner of the experiment; all of them if None.
-        to: ``"fortran"``, ``"onnx"``, ``"mom6"``, ``"stablehlo"`` or ``"source"``.
+        to: ``"fortran"``, ``"onnx"``, ``"mom6"``, ``"stablehlo"``, ``"source"`` or
+            ``"guide_add"``.
         output: Where to write; ``<folder>/<learner>/<to>`` if None.
         missing: What becomes of a column that holds NaN, see `export_closure`.
         seed: Which seed's closure.
@@ -38,7 +39,8 @@ def export_run(
         The figures of each parity check, by the folder that was written.
 
     Raises:
-        ValueError: There is no such learner or format, or a closure cannot be shipped.
+        ValueError: There is no such learner or format, or a closure cannot be shipped. Of several
+            learners all others are written first, and the line names what was refused and why.
         FileNotFoundError: It is no run folder, or the learner has not been fitted yet.
         FileExistsError: What would be written exists.
     """
@@ -53,16 +55,31 @@ def export_run(
     targets = {name: place / name / to if output is None else Path(output) for name in chosen}
     for target in targets.values():  # before the first is written
         check_absent(target)
-    done = {}
+    done: dict[Path, dict[str, Any]] = {}
+    refused: dict[str, ValueError] = {}
     with jax.enable_x64(True):
         pairs = [load_pairs(place / HELD_OUT), load_pairs(place / TRAINING)]
         for name, target in targets.items():
             closure, source = load_closure(closure_folder(place, name, seed)), place.name
-            done[target] = export_closure(
-                closure, target, pairs=pairs, to=to, name=name, missing=missing,
-                source=f"learner {name} of {source}",
-            )  # fmt: skip
+            try:
+                done[target] = export_closure(
+                    closure, target, pairs=pairs, to=to, name=name, missing=missing,
+                    source=f"learner {name} of {source}",
+                )  # fmt: skip
+            except ValueError as error:
+                if len(targets) == 1:
+                    raise
+                refused[name] = error
+    if refused:
+        raise ValueError(_say(done, refused))
     return done
+
+
+def _say(done: dict[Path, dict[str, Any]], refused: dict[str, ValueError]) -> str:
+    """Return one line: what was refused and why, and what was written nevertheless."""
+    why = "; ".join(f"{name}: {str(error).removesuffix('.')}" for name, error in refused.items())
+    written = f"written: {', '.join(map(str, done))}" if done else "nothing is written"
+    return f"{len(refused)} of {len(done) + len(refused)} learners were refused. {why}; {written}."
 
 
 def _choose(place: Path, learner: str | None) -> list[str]:

@@ -6,6 +6,7 @@ from closura.export.operations import (
     Add,
     Clip,
     Dense,
+    Finite,
     Noise,
     Novelty,
     OnnxGraph,
@@ -56,6 +57,8 @@ def compute(
                 panel = operation.values.astype(float)[leaves].sum(axis=1) / operation.divisor
             case Clip(lower, upper):
                 panel = np.clip(panel, lower, upper)
+            case Finite():
+                panel = np.where(np.isfinite(panel), panel, 0.0)
             case Novelty():
                 panel = panel * operation.weights(columns)[:, None]
             case Sphere(network, place):

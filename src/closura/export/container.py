@@ -32,6 +32,7 @@ from closura.export.operations import (
     Add,
     Clip,
     Dense,
+    Finite,
     Noise,
     Novelty,
     OnnxGraph,
@@ -150,6 +151,8 @@ def _packed(operation: Operation) -> list[bytes]:
             return [_whole(len(centre)), _reals(centre), _reals(scale)]
         case Clip(lower, upper):
             return [_whole(len(lower)), _reals(lower), _reals(upper)]
+        case Finite(rows):
+            return [_whole(rows)]
         case Novelty():
             return _packed_novelty(operation)
         case Noise(outputs, phi, sigma):

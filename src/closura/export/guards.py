@@ -12,9 +12,10 @@ from closura.closures.fallback import Fallback
 from closura.closures.features import AbstractFeatures
 from closura.closures.guards import AbstractGuard, Damped, Limited, Tapered
 from closura.closures.novelty import RESPONSES, Distance, Guarded, Range
+from closura.closures.stochastic import AR1Noise
 from closura.core.closure import AbstractClosure, Sum, terms
 from closura.core.learner import Pairs
-from closura.export.operations import Clip, Novelty, Operation, Restore
+from closura.export.operations import Clip, Finite, Novelty, Operation, Restore
 
 Place = tuple[str, tuple[int, ...]]
 LARGEST = float(np.finfo(np.float64).max)
@@ -22,6 +23,8 @@ REFUSED = (
     "{name} cannot be shipped: of guards, Tapered, Damped, Limited, Guarded by MinMax or "
     "Mahalanobis, and Fallback to zero can."
 )
+
+AROUND = "{name} around noise or a sum cannot be shipped; put the guard around each term."
 
 
 def spread_means(closure: AbstractClosure) -> AbstractClosure:
@@ -68,15 +71,23 @@ class _Levels:
     variables: tuple[Any, ...]
 
 
-def settle(closure: AbstractClosure, pairs: Pairs) -> AbstractClosure:
+def settle(closure: AbstractClosure, pairs: Pairs, *, check: bool = True) -> AbstractClosure:
     """Return a closure whose tapers know the levels of the pairs, and whose ranges bear rounding.
+
+    Args:
+        closure: With its guards.
+        pairs: They know the levels.
+        check: Whether every guard must have operations; JAX itself computes any.
 
     Raises:
         ValueError: It has a guard that cannot be shipped.
     """
-    for term in terms(closure):
+    for term in terms(closure) if check else ():
+        if guards(term) and isinstance(core(term), AR1Noise | Sum):
+            raise ValueError(AROUND.format(name=type(guards(term)[-1]).__name__))
         for guard in guards(term):
-            _check(guard)
+            if not is_known(guard):
+                raise ValueError(REFUSED.format(name=type(guard).__name__))
     known = _Levels(pairs.coordinates, tuple(pairs.variables.values()))
     unsettled = any(
         isinstance(one, Tapered) and one.profile is None
@@ -119,17 +130,19 @@ def guard_operations(
             case Limited():
                 lower, upper = zip(*(_limits(guard, one) for one in outputs), strict=True)
                 found.append(Clip(np.array(lower), np.array(upper)))
+            case Fallback():
+                found.append(Finite(len(outputs)))
             case Guarded():
                 found.append(_novelty(guard, inputs, places))
     return found
 
 
-def _check(guard: AbstractGuard) -> None:
+def is_known(guard: AbstractGuard) -> bool:
+    """Return whether a guard has operations, so that it can leave without JAX."""
     plain = isinstance(guard, Tapered | Damped | Limited)
     known = isinstance(guard, Guarded) and isinstance(guard.detector, Range | Distance)
     zero = isinstance(guard, Fallback) and guard.baseline is None
-    if not (plain or known or zero):
-        raise ValueError(REFUSED.format(name=type(guard).__name__))
+    return plain or known or zero
 
 
 def _weight(guard: Tapered, place: Place) -> float:

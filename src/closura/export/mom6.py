@@ -55,6 +55,8 @@ def export_mom6(
         )
     with whole_folder(folder) as built:
         ready = prepare(closure, pairs, missing=missing, source=source)
+        if ready.container.missing != "report":
+            raise ValueError(REFUSED.format(what="a Fallback, which MOM6 has no place for,"))
         network = _network(ready.container, ready.double)
         model = built / f"{name}.nc"
         write_mom_network(model, network, _about(ready.container, source))

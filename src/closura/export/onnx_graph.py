@@ -16,6 +16,7 @@ from closura.export.operations import (
     Add,
     Clip,
     Dense,
+    Finite,
     Noise,
     Novelty,
     Operation,
@@ -191,6 +192,9 @@ def _apply(graph: Graph, one: Operation, panel: str) -> str:
         case Clip(lower, upper):
             kept = graph.node("Max", panel, graph.number(graph.bounded(lower)))
             return graph.node("Min", kept, graph.number(graph.bounded(upper)))
+        case Finite():
+            nothing = graph.node("IsNaN", graph.node("Mul", panel, graph.number(0.0)))
+            return graph.node("Where", nothing, graph.number(0.0), panel)
         case Novelty():
             return graph.node("Mul", panel, novelty_weight(graph, one, COLUMNS))
         case Trees():

@@ -153,6 +153,17 @@ class Clip:
 
 
 @dataclass(frozen=True)
+class Finite:
+    """Each value of the panel that is not finite becomes zero."""
+
+    code: ClassVar[int] = 21
+    rows: int
+
+    def width(self) -> tuple[int, int]:
+        return self.rows, self.rows
+
+
+@dataclass(frozen=True)
 class Novelty:
     """The panel is multiplied by a weight that falls with how new a column's inputs are.
 
@@ -252,6 +263,7 @@ Operation = (
     | Noise
     | Clip
     | Novelty
+    | Finite
     | Sphere
     | OnnxGraph
 )

@@ -13,6 +13,7 @@ from closura.export.operations import (
     Add,
     Clip,
     Dense,
+    Finite,
     Noise,
     Novelty,
     OnnxGraph,
@@ -150,6 +151,7 @@ def _operation(kind: int, words: _Words) -> Operation:
     readers: dict[int, Any] = {
         Select.code: lambda: Select(words.wholes(count)),
         Add.code: lambda: Add(words.wholes(count)),
+        Finite.code: lambda: Finite(count),
         Clip.code: lambda: Clip(words.reals(count), words.reals(count)),
         Standardise.code: lambda: Standardise(words.reals(count), words.reals(count)),
         Restore.code: lambda: Restore(words.reals(count), words.reals(count)),

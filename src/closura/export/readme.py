@@ -20,6 +20,18 @@ call closura_advance(correction, memory, normal, status)    ! once at the end of
 well.
 
 """
+MISSING_TEXT = {
+    "report": """\
+A column that holds NaN or infinity gets NaN back, and `status` says how many there were; with
+`closura_guard(correction, closura_zero, status)` it gets zero.""",
+    "zero": """\
+A column that holds NaN or infinity gets zero back, and `status` stays 0; with
+`closura_guard(correction, closura_report, status)` it gets NaN, and `status` says how
+many there were.""",
+    "pass": """\
+A column that holds NaN or infinity gets NaN back, and `status` stays 0; with
+`closura_guard(correction, closura_report, status)` it says how many there were.""",
+}
 POINTS = """\
 A column is one point of the ring, and `n_columns` may be any number of points. `X(0)` is the field
 X at the point itself, `X(-1)` at the point before it (the one with the lower index), `X(+1)` at
@@ -58,6 +70,7 @@ def fill_readme(
         "CLOSURE": str(container.about.get("closure", "")),
         "CASES": str(figures["cases"]),
         "VERIFIED": _verified(figures),
+        "MISSING": MISSING_TEXT[container.missing],
         "INPUTS": str(len(inputs)),
         "OUTPUTS": str(len(outputs)),
         "MEMORY_ARGUMENT": ", memory=memory" if container.memory else "",

@@ -44,7 +44,8 @@ def export_closure(
         folder: Where to write; it must not exist yet.
         pairs: Recorded pairs, best those held out: they know the units and give the recorded
             states. Of several, later ones are used where the first have too few.
-        to: ``"fortran"``, ``"onnx"``, ``"mom6"``, ``"stablehlo"`` or ``"source"``.
+        to: ``"fortran"``, ``"onnx"``, ``"mom6"``, ``"stablehlo"``, ``"source"`` or
+            ``"guide_add"``.
         name: Name of the closure's file.
         missing: What becomes of a column that holds NaN: ``"report"`` (NaN and a status),
             ``"zero"`` or ``"pass"`` (NaN).

@@ -20,7 +20,7 @@ from closura.export.gate import TOLERANCE, difference, hold
 from closura.export.native import LIMIT, find_compiler, run_driver
 from closura.export.prepare import Prepared, prepare, whole_folder
 from closura.export.readme import fill, fill_readme
-from closura.export.source_text import write_module
+from closura.export.source_text import TEMPLATE, write_module
 
 STRICT = ("-std=f2008", "-Wall", "-Wextra", "-Werror", "-O1")
 
@@ -56,9 +56,10 @@ def export_source(
         raise ValueError(
             "source cannot be proved without a Fortran compiler: install gfortran, or set FC."
         )
+    module = re.sub("-", "_", name).lower()
+    _check_name(module, name)
     with whole_folder(folder) as built:
         ready = prepare(closure, pairs, missing=missing, source=source)
-        module = re.sub("-", "_", name).lower()
         (built / f"{name}.f90").write_text(write_module(ready.container, module))
         limits = (TOLERANCE["single"], TOLERANCE["double"])
         write_cases(built / "cases.bin", ready.double, ready.single, limits)
@@ -73,6 +74,19 @@ def export_source(
         filled = fill_readme(page, name, ready.container, ready.layout, figures)
         (built / "README.md").write_text(fill(filled, {"MODULE": module}))
     return figures
+
+
+def _check_name(module: str, name: str) -> None:
+    """Refuse the name of a module that would clash with a name in the shipped files."""
+    driver = (resources.files("closura.export") / "runtime" / "source_driver.f90").read_text()
+    code = re.sub(
+        r"'[^'\n]*'|![^\n]*|@MODULE@\w*", "", driver + TEMPLATE.replace("@NAME@", "@MODULE@")
+    )
+    if module in re.findall(r"[a-z]\w*", code.lower()):
+        raise ValueError(
+            f"{name!r} is a name that the shipped driver uses itself, so it cannot be that of the "
+            f"module; export it as {name + '_closure'!r}."
+        )
 
 
 def _prove(compiler: str, built: Path, name: str, ready: Prepared) -> dict[str, Any]:

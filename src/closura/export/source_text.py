@@ -11,6 +11,7 @@ from closura.export.operations import (
     Add,
     Clip,
     Dense,
+    Finite,
     Operation,
     Polynomial,
     Restore,
@@ -33,6 +34,8 @@ BENDS = {
     "sigmoid": "@ = 0.5_wp * (1 + tanh(0.5_wp * @))",
     "tanh": "@ = tanh(@)",
 }
+
+SHIPPED = (Select, Standardise, Restore, Dense, Polynomial, Clip, Finite, Add)
 
 
 def write_module(container: Container, name: str) -> str:
@@ -110,7 +113,7 @@ end module @NAME@
 def _check(container: Container) -> None:
     count = 0
     for one in container.operations:
-        if not isinstance(one, Select | Standardise | Restore | Dense | Polynomial | Clip | Add):
+        if not isinstance(one, SHIPPED):
             raise ValueError(
                 f"{type(one).__name__.lower()} cannot be shipped as source, only equations, "
                 "polynomials and very small networks; export it to fortran."
@@ -140,6 +143,8 @@ def _statements(one: Operation) -> Iterator[str]:
         case Restore(centre, scale):
             for row, (low, wide) in enumerate(zip(centre, scale, strict=True), 1):
                 yield f"a({row}) = a({row}) * {_real(wide)} + {_real(low)}"
+        case Finite(rows):
+            yield f"where (.not. abs(a(:{rows})) <= huge(a)) a(:{rows}) = 0"
         case Clip(lower, upper):
             for row, (low, high) in enumerate(zip(lower, upper, strict=True), 1):
                 yield f"a({row}) = min(max(a({row}), {_real(low)}), {_real(high)})"
@@ -193,4 +198,4 @@ def _real(value: Any) -> str:
     """Return a number that reads back the same, in brackets where it is negative."""
     text = f"{float(value)!r}_wp"
     text = text if "." in text or "e" in text else text.replace("_wp", ".0_wp")
-    return f"({text})" if value < 0 else text
+    return f"({text})" if np.signbit(value) else text

@@ -16,7 +16,7 @@ from closura.core.learner import Pairs
 from closura.data.store import write_json
 from closura.export.cases import WANTED, in_double, spread_states
 from closura.export.gate import TOLERANCE, difference, hold
-from closura.export.guards import seen_by, settle
+from closura.export.guards import guards, is_known, seen_by, settle
 from closura.export.layout import lay_out
 from closura.export.prepare import whole_folder
 from closura.export.readme import fill
@@ -55,7 +55,7 @@ def export_stablehlo(
             f"missing is {missing!r}, but StableHLO passes NaN on as the closure does; use report."
         )
     with whole_folder(folder) as built, jax.enable_x64(True):
-        closure = settle(closure, pairs[0])
+        closure = settle(closure, pairs[0], check=False)
         fields, outside, states = _fields(closure, pairs)
         figures: dict[str, Any] = {
             "closura": __version__,
@@ -146,7 +146,7 @@ def _fields(
     """Return recorded fields (instant, *field), what is given, and the states that they hold."""
     first, names = pairs[0], []
     for term in terms(closure):
-        known = seen_by(term)
+        known = seen_by(term) if all(map(is_known, guards(term))) else []  # another may read any
         names += [name for one in known for name, _ in one.read] if known else [*first.inputs]
     points = _points(closure, first)
     shapes = [(name, tuple(np.shape(first.inputs[name])[2:])) for name in dict.fromkeys(names)]

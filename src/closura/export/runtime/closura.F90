@@ -10,12 +10,14 @@
 !
 ! columns is (inputs, columns) and tendencies (outputs, columns), both real32 or both real64.
 ! Every status that is not 0 has a message: closura_message(status). Nothing here stops the program.
-! A loaded model is only read: any number of threads may share it. Predicting allocates nothing;
-! it takes 0.7 MB of the calling thread's stack (raise OMP_STACKSIZE where threads have less).
+! A loaded model is only read: any number of threads may share it. Predicting allocates nothing
+! (ONNX Runtime does, and so does handing columns to it). It takes 0.7 MB of the calling thread's
+! stack, and 1.3 MB for real32 columns of a file that says to compute in double precision; raise
+! OMP_STACKSIZE where threads have less.
 module closura
   use, intrinsic :: iso_fortran_env, only: int32, int64, real32, real64
 #ifdef CLOSURA_ONNX
-  use closura_onnxruntime, only: onnx_session, onnx_open, onnx_close, onnx_run
+  use closura_onnxruntime, only: onnx_session, onnx_open, onnx_close, onnx_run, onnx_no_memory
 #endif
   implicit none
   private
@@ -58,7 +60,7 @@ module closura
   integer(int32), parameter :: not_finite = 2139095040_int32   ! bits of infinity in single precision
   integer, parameter :: op_select = 10, op_standardise = 11, op_restore = 12, op_dense = 13, &
     op_polynomial = 14, op_trees = 15, op_add = 16, op_noise = 17, op_rounds = 18, &
-    op_clip = 19, op_novelty = 20, op_onnx = 30
+    op_clip = 19, op_novelty = 20, op_finite = 21, op_onnx = 30
 
   ! Panels lie on the stack: a block of columns before and after an operation.
   integer, parameter :: buffer = 32768          ! numbers in a panel
@@ -406,6 +408,9 @@ contains
       one%outputs = one%inputs
       call take_reals(reader, one%inputs, one%first_double, problem)
       call take_reals(reader, one%inputs, one%second_double, problem)
+    case (op_finite)
+      one%inputs = take_whole(reader)
+      one%outputs = one%inputs
     case (op_dense)
       call parse_dense(one, reader, problem)
     case (op_polynomial)
@@ -1355,6 +1360,8 @@ contains
             call restore_single(one, count, panel(:, now))
           case (op_clip)
             call clip_single(one, count, panel(:, now))
+          case (op_finite)
+            call finite_or_zero_single(one, count, panel(:, now))
           case (op_novelty)
             call weigh_single(one, columns(:, first:last), panel(:, now), state(1:count))
           case (op_dense)
@@ -1450,7 +1457,11 @@ contains
 #ifdef CLOSURA_ONNX
     status = closura_ok
     if (count > 0) call onnx_run(model%session, count, columns, tendencies, status)
-    if (status /= closura_ok) status = status_of(closura_onnx_refused, status)
+    if (status == onnx_no_memory) then
+      status = closura_out_of_memory
+    else if (status /= closura_ok) then
+      status = status_of(closura_onnx_refused, status)
+    end if
 #else
     tendencies = 0
     status = closura_needs_onnx
@@ -1638,6 +1649,19 @@ contains
       panel(1:rows, column) = panel(1:rows, column) * one%second_single + one%first_single
     end do
   end subroutine restore_single
+
+  pure subroutine finite_or_zero_single(one, count, panel)
+    type(operation), intent(in) :: one
+    integer, intent(in) :: count
+    real(real32), intent(inout) :: panel(padded_single(one%inputs), *)
+    integer :: column, row
+
+    do column = 1, count
+      do row = 1, one%inputs
+        if (.not. finite_single(panel(row, column))) panel(row, column) = 0
+      end do
+    end do
+  end subroutine finite_or_zero_single
 
   pure subroutine clip_single(one, count, panel)
     type(operation), intent(in) :: one
@@ -2090,6 +2114,8 @@ contains
             call restore_double(one, count, panel(:, now))
           case (op_clip)
             call clip_double(one, count, panel(:, now))
+          case (op_finite)
+            call finite_or_zero_double(one, count, panel(:, now))
           case (op_novelty)
             call weigh_double(one, columns(:, first:last), panel(:, now), state(1:count))
           case (op_dense)
@@ -2185,7 +2211,11 @@ contains
 #ifdef CLOSURA_ONNX
     status = closura_ok
     if (count > 0) call onnx_run(model%session, count, columns, tendencies, status)
-    if (status /= closura_ok) status = status_of(closura_onnx_refused, status)
+    if (status == onnx_no_memory) then
+      status = closura_out_of_memory
+    else if (status /= closura_ok) then
+      status = status_of(closura_onnx_refused, status)
+    end if
 #else
     tendencies = 0
     status = closura_needs_onnx
@@ -2373,6 +2403,19 @@ contains
       panel(1:rows, column) = panel(1:rows, column) * one%second_double + one%first_double
     end do
   end subroutine restore_double
+
+  pure subroutine finite_or_zero_double(one, count, panel)
+    type(operation), intent(in) :: one
+    integer, intent(in) :: count
+    real(real64), intent(inout) :: panel(padded_double(one%inputs), *)
+    integer :: column, row
+
+    do column = 1, count
+      do row = 1, one%inputs
+        if (.not. finite_double(panel(row, column))) panel(row, column) = 0
+      end do
+    end do
+  end subroutine finite_or_zero_double
 
   pure subroutine clip_double(one, count, panel)
     type(operation), intent(in) :: one

@@ -10,6 +10,8 @@ module closura_onnxruntime
 
   public :: onnx_session, onnx_open, onnx_close, onnx_run
 
+  integer, parameter, public :: onnx_no_memory = -2   ! a code: there was no room for a copy of the columns
+
   integer(c_int32_t), parameter :: wanted_version = 12     ! of the table: that of ONNX Runtime 1.12
   integer, parameter :: slots = 101                        ! numbers below, from 0
   integer, parameter :: get_error_code = 1, create_env = 3, create_session_from_array = 8, run = 9, &
@@ -192,7 +194,11 @@ contains
       call run_pointers(session, count, 4, c_loc(columns), c_loc(tendencies), code)
       return
     end if
-    allocate(given(session%inputs, count), found(session%outputs, count))
+    allocate(given(session%inputs, count), found(session%outputs, count), stat=code)
+    if (code /= 0) then
+      code = onnx_no_memory
+      return
+    end if
     given = real(columns, real64)
     call run_pointers(session, count, 8, c_loc(given), c_loc(found), code)
     tendencies = real(found, real32)
@@ -210,7 +216,11 @@ contains
       call run_pointers(session, count, 8, c_loc(columns), c_loc(tendencies), code)
       return
     end if
-    allocate(given(session%inputs, count), found(session%outputs, count))
+    allocate(given(session%inputs, count), found(session%outputs, count), stat=code)
+    if (code /= 0) then
+      code = onnx_no_memory
+      return
+    end if
     given = real(columns, real32)
     call run_pointers(session, count, 4, c_loc(given), c_loc(found), code)
     tendencies = real(found, real64)
