@@ -1,12 +1,10 @@
 """Columns of an atmosphere: levels, places and calendar by name, and the same numbers out."""
 
-from dataclasses import replace
-
 import jax
 import numpy as np
 import pytest
 
-from closura.closures.atmosphere import Column, LatLonImage
+from closura.closures.atmosphere import Column, ColumnNeighbourhood
 from closura.export.reading import read_container
 from closura.export.ship import export_closure
 from closura.export.translate import translate
@@ -87,8 +85,7 @@ def test_columns_pass_the_gate(name, to, gfortran, atmosphere, key, tmp_path):
     assert "one column of the atmosphere" in (tmp_path / "out" / "README.md").read_text()
 
 
-def test_images_and_sums_of_other_columns_are_refused(atmosphere, key):
-    image = Linear(FEATURES).fit(atmosphere, key=key)
-    shown = replace(image, features=LatLonImage().bind(atmosphere))
-    with pytest.raises(ValueError, match="LatLonImage features cannot be shipped; what can be"):
-        translate(shown, atmosphere)
+def test_a_neighbourhood_of_columns_is_refused(atmosphere, key):
+    closure = Linear(ColumnNeighbourhood()).fit(atmosphere, key=key)
+    with pytest.raises(ValueError, match="ColumnNeighbourhood features cannot be shipped; what ca"):
+        translate(closure, atmosphere)

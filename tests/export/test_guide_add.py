@@ -142,13 +142,13 @@ def test_nan_in_a_file_does_not_pass_the_gate(shipped, tmp_path):
 
 
 def test_a_closure_that_sees_the_state_is_refused(tmp_path):
-    with pytest.raises(ValueError, match=r"takes a correction by date and Zero sees the state"):
+    with pytest.raises(ValueError, match=r"Zero sees the state and cannot be shipped as LMDZ's"):
         export_closure(Zero(), tmp_path / "x", pairs=pairs(), to="guide_add")
 
 
 def test_a_correction_of_one_wind_is_refused(tmp_path):
     one = ClimatologicalTendency({"u": correction().coefficients["u"]})
-    with pytest.raises(ValueError, match=r"the correction has no 'v', it has u; LMDZ's u.nc and"):
+    with pytest.raises(ValueError, match=r"the correction has no 'v', it has u, and cannot be"):
         export_closure(one, tmp_path / "x", pairs=pairs(), to="guide_add")
     assert not list(tmp_path.iterdir())
 

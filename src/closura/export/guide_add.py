@@ -178,14 +178,14 @@ def _check(closure: AbstractClosure, pairs: Pairs) -> ClimatologicalTendency:
     """Return the closure, if it is one that depends on the date alone and corrects the winds."""
     if not isinstance(closure, ClimatologicalTendency):
         raise ValueError(
-            f"LMDZ's guide_add takes a correction by date and {type(closure).__name__} sees the "
-            "state; ship it --to fortran, or fit a ClimatologicalCorrection and ship that."
+            f"{type(closure).__name__} sees the state and cannot be shipped as LMDZ's guide_add, "
+            "which takes a correction by date; take --to fortran, or a ClimatologicalCorrection."
         )
     absent = [wind for wind in WINDS if wind not in closure.coefficients]
     if absent:
         raise ValueError(
-            f"the correction has no {absent[0]!r}, it has {', '.join(closure.coefficients)}; "
-            "LMDZ's u.nc and v.nc want both winds. Fit it on targets u and v."
+            f"the correction has no {absent[0]!r}, it has {', '.join(closure.coefficients)}, and "
+            "cannot be shipped: LMDZ's u.nc and v.nc want both winds. Fit it on targets u and v."
         )
     for wind in WINDS:
         spoiled = int(np.sum(~np.isfinite(closure.coefficients[wind])))

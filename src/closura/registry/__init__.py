@@ -141,12 +141,12 @@ def _convert(
         found = _named(value, wanted, text_allowed, within, resolve)
         if found is not None:
             return found
-    if isinstance(value, list) and any(isinstance(i, Mapping) and "type" in i for i in value):
-        return tuple(_convert(item, annotation, key, owner, path, resolve) for item in value)
     listed = _item_of(options)
     if listed is not None and isinstance(value, list | tuple):
         convert = [_convert(one, listed, key, owner, path, resolve) for one in value]
         return tuple(convert)
+    if isinstance(value, list) and any(isinstance(i, Mapping) and "type" in i for i in value):
+        return tuple(_convert(item, annotation, key, owner, path, resolve) for item in value)
     value = plain(value)
     if Any in options or inspect.Parameter.empty in options:
         return value
