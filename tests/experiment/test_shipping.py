@@ -65,7 +65,10 @@ WRONG = {
         {"learner": "cubc"},
         "has no learner 'cubc'; did you mean 'cubic'? It has:",
     ),
-    "format": ({"to": "onx"}, "there is no format 'onx'; a closure can go to: fortran."),
+    "format": (
+        {"to": "onx"},
+        "there is no format 'onx'; did you mean 'onnx'? a closure can go to: fortran,",
+    ),
     "output": ({"output": "here"}, "the run has 2 learners and --output names one folder; choose"),
 }
 
