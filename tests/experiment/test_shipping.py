@@ -67,7 +67,7 @@ WRONG = {
     ),
     "format": (
         {"to": "onx"},
-        "there is no format 'onx'; did you mean 'onnx'? a closure can go to: fortran, onnx, mom6,",
+        "there is no format 'onx'; did you mean 'onnx'? a closure can go to: fortran,",
     ),
     "output": ({"output": "here"}, "the run has 2 learners and --output names one folder; choose"),
 }

@@ -47,6 +47,26 @@ def export_run(
     place = Path(folder)
     check_format(to)
     chosen = _choose(place, learner)
+    targets = _targets(place, chosen, to, output)
+    with jax.enable_x64(True):
+        pairs = [load_pairs(place / HELD_OUT), load_pairs(place / TRAINING)]
+        done, refused = {}, {}
+        for name, target in targets.items():
+            closure, source = load_closure(closure_folder(place, name, seed)), place.name
+            words = {"to": to, "name": name, "missing": missing}
+            try:
+                done[target] = export_closure(
+                    closure, target, pairs=pairs, source=f"learner {name} of {source}", **words
+                )
+            except ValueError as error:
+                refused[name] = error
+    if refused:
+        raise ValueError(_say(done, refused))
+    return done
+
+
+def _targets(place: Path, chosen: list[str], to: str, output: str | Path | None) -> dict[str, Path]:
+    """Return the folder of each learner; none of them exists."""
     if output is not None and len(chosen) > 1:
         raise ValueError(
             f"the run has {len(chosen)} learners and --output names one folder; choose one with "
@@ -55,28 +75,13 @@ def export_run(
     targets = {name: place / name / to if output is None else Path(output) for name in chosen}
     for target in targets.values():  # before the first is written
         check_absent(target)
-    done: dict[Path, dict[str, Any]] = {}
-    refused: dict[str, ValueError] = {}
-    with jax.enable_x64(True):
-        pairs = [load_pairs(place / HELD_OUT), load_pairs(place / TRAINING)]
-        for name, target in targets.items():
-            closure, source = load_closure(closure_folder(place, name, seed)), place.name
-            try:
-                done[target] = export_closure(
-                    closure, target, pairs=pairs, to=to, name=name, missing=missing,
-                    source=f"learner {name} of {source}",
-                )  # fmt: skip
-            except ValueError as error:
-                if len(targets) == 1:
-                    raise
-                refused[name] = error
-    if refused:
-        raise ValueError(_say(done, refused))
-    return done
+    return targets
 
 
 def _say(done: dict[Path, dict[str, Any]], refused: dict[str, ValueError]) -> str:
     """Return one line: what was refused and why, and what was written nevertheless."""
+    if len(refused) == 1 and not done:
+        return str(next(iter(refused.values())))
     why = "; ".join(f"{name}: {str(error).removesuffix('.')}" for name, error in refused.items())
     written = f"written: {', '.join(map(str, done))}" if done else "nothing is written"
     return f"{len(refused)} of {len(done) + len(refused)} learners were refused. {why}; {written}."

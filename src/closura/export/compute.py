@@ -61,10 +61,8 @@ def compute(
                 panel = np.where(np.isfinite(panel), panel, 0.0)
             case Novelty():
                 panel = panel * operation.weights(columns)[:, None]
-            case Sphere(network, place):
-                shape = (int(np.prod(place)),) if hasattr(network, "mesh") else place
-                spheres = panel.reshape(-1, *shape, panel.shape[1])
-                panel = np.asarray(network(spheres), float).reshape(len(panel), -1)
+            case Sphere():
+                panel = _over_spheres(operation, panel)
             case Add(indices):
                 total[:, indices] += panel
             case Noise(indices):
@@ -73,6 +71,12 @@ def compute(
             case OnnxGraph():
                 raise ValueError("holds an ONNX graph; run the .onnx file beside it instead.")
     return total
+
+
+def _over_spheres(one: Sphere, panel: np.ndarray) -> np.ndarray:
+    shape = (int(np.prod(one.place)),) if hasattr(one.network, "mesh") else one.place
+    spheres = panel.reshape(-1, *shape, panel.shape[1])
+    return np.asarray(one.network(spheres), float).reshape(len(panel), -1)
 
 
 def reached_leaves(trees: Trees, panel: np.ndarray) -> np.ndarray:

@@ -55,8 +55,6 @@ def export_mom6(
         )
     with whole_folder(folder) as built:
         ready = prepare(closure, pairs, missing=missing, source=source)
-        if ready.container.missing != "report":
-            raise ValueError(REFUSED.format(what="a Fallback, which MOM6 has no place for,"))
         network = _network(ready.container, ready.double)
         model = built / f"{name}.nc"
         write_mom_network(model, network, _about(ready.container, source))
@@ -109,6 +107,8 @@ def _network(container: Container, cases: Cases) -> MomNetwork:
 
 def _one_term(container: Container) -> tuple[Any, ...]:
     """Return the operations of a closure of one term that reads and writes everything once."""
+    if container.missing != "report":
+        raise ValueError(REFUSED.format(what="a Fallback, which MOM6 has no place for,"))
     told = container.operations
     terms = sum(isinstance(one, Select) for one in told)
     if container.memory or terms != 1:
