@@ -229,3 +229,30 @@ def test_an_interrupted_run_says_how_to_go_on(tmp_path):
     assert running.returncode == 130, err
     assert "finished stages are kept. To go on: closura run" in err
     assert "Traceback" not in err
+
+
+ALONE = """
+import sys
+
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in ("dinosaur", "xgboost", "onnx", "onnxruntime", "distributed"):
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+sys.meta_path.insert(0, Absent())
+from closura.experiment import load_experiment
+from closura.registry import REGISTRY, describe
+
+assert load_experiment("lorenz96").kind.name == "simulated"
+lines = [line for kind in REGISTRY for line in describe(kind).values()]
+assert all(lines)
+print(describe("models")["PrimitiveEquations"])
+"""
+
+
+def test_without_the_extras_other_experiments_load_and_every_name_is_listed():
+    done = subprocess.run([sys.executable, "-c", ALONE], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == (
+        "PrimitiveEquations needs dinosaur: pip install 'closura[atmosphere]'"
+    )

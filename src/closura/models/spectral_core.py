@@ -12,16 +12,6 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from dinosaur import (
-    coordinate_systems,
-    hybrid_coordinates,
-    primitive_equations,
-    scales,
-    sigma_coordinates,
-    spherical_harmonic,
-    time_integration,
-)
-from dinosaur.units import SimUnits
 from jaxtyping import Array, Float
 
 from closura.grids.levels import Levels, between_levels
@@ -34,6 +24,22 @@ from closura.grids.sphere import (
     TRUNCATIONS,
 )
 from closura.models.held_suarez import HeldSuarez
+
+try:
+    from dinosaur import (
+        coordinate_systems,
+        hybrid_coordinates,
+        primitive_equations,
+        scales,
+        sigma_coordinates,
+        spherical_harmonic,
+        time_integration,
+    )
+    from dinosaur.units import SimUnits
+except ImportError as missing:
+    raise ImportError(
+        "PrimitiveEquations needs dinosaur: pip install 'closura[atmosphere]'"
+    ) from missing
 
 REFERENCE_TEMPERATURE = 288.0  # [K] isothermal: what the implicit terms are linear about
 # Damping of the smallest scales: rate ((l / L - 0.8) / 0.2)**3 / 60 s beyond 0.8 of the largest

@@ -87,11 +87,15 @@ def settings_of(made: type) -> dict[str, inspect.Parameter]:
 
 
 def describe(kind: str) -> dict[str, str]:
-    """Return the first docstring line of every registered name of a kind."""
-    return {
-        name: (inspect.getdoc(_load(target)) or "").partition("\n")[0]
-        for name, target in REGISTRY[kind].items()
-    }
+    """Return the first docstring line of every name of a kind, or what it must have installed."""
+    return {name: _about(target) for name, target in REGISTRY[kind].items()}
+
+
+def _about(target: str) -> str:
+    try:
+        return (inspect.getdoc(_load(target)) or "").partition("\n")[0]
+    except ImportError as missing:  # it stands on a library that is not installed
+        return str(missing)
 
 
 def foreign_sources(value: Any) -> dict[str, Path]:

@@ -20,7 +20,6 @@ from closura.evaluation.running_means import MEAN
 from closura.experiment.kinds.nudged_settings import NudgedExperiment
 from closura.experiment.loading import Experiment
 from closura.experiment.work import Work
-from closura.models.regridded import Regridded
 from closura.registry import build
 
 
@@ -28,8 +27,11 @@ def truth_model(experiment: Experiment) -> Any:
     """Return the truth, shown on the grid of the coarse model where its own is another."""
     truth, coarse = experiment.model("truth"), experiment.model("coarse")
     own, wanted = truth.coordinates, coarse.coordinates
-    same = own.keys() == wanted.keys() and all(np.array_equal(own[d], wanted[d]) for d in own)
-    return truth if same else Regridded(truth, coarse)
+    if own.keys() == wanted.keys() and all(np.array_equal(own[d], wanted[d]) for d in own):
+        return truth
+    from closura.models.regridded import Regridded  # needs dinosaur, which others do without
+
+    return Regridded(truth, coarse)
 
 
 def nudging_closure(experiment: Experiment) -> AbstractClosure:
