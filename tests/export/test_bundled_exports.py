@@ -20,7 +20,7 @@ SHORT = {
         "truth.levels=3", "coarse.levels=3", "data.spinup=1 days", "data.duration=13 days",
         "data.discard=1 days", "evaluate.duration=5 days", "evaluate.discard=1 days",
         "evaluate.block=12 hours", "iterate={}", "learners.network.epochs=1",
-        "learners.network_twice.epochs=1", "learners.forest.trees=2",
+        "learners.forest.trees=2",
     ),
     "lmdz_columns": ("learners.network.epochs=1", "learners.forest.trees=2"),
 }  # fmt: skip
@@ -30,7 +30,7 @@ LEARNERS = {
     "gate_columns": {"ridge", "forest", "network"},
     "assimilate_lorenz96": {"cubic", "network"},
     "shallow_water": {"linear_ar1", "network"},
-    "heldsuarez_twin": {"linear", "network", "network_twice", "forest"},
+    "heldsuarez_twin": {"linear", "network", "forest"},
     "lmdz_columns": {"linear", "forest", "network"},
 }
 BY_DATE = {  # the mean of a date reads no column: for hosts that take dates there is guide_add
