@@ -127,7 +127,7 @@ def test_fields_on_latitudes_and_longitudes_count_by_area(tmp_path):
     run = run_experiment(tmp_path / "mine.yaml", folder=tmp_path / "run", until="offline",
                          quiet=True)  # fmt: skip
     held = np.concatenate([fields[1, start + 9 : start + 12] for start in (0, 12, 24, 36)])
-    # Bands meet halfway, at 37.5 S and 30 N, and reach as far outward as inward, to the poles at most.
+    # Bands meet halfway, at 37.5 S and 30 N, and reach as far out as in, to the poles at most.
     edges = np.sin(np.deg2rad([-90.0, -37.5, 30.0, 90.0]))
     area = np.diff(edges)[:, None] * np.ones(4)
     expected = np.sqrt((held**2 * area / area.sum()).sum(axis=(1, 2)).mean())
