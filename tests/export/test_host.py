@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -48,6 +49,7 @@ def make(run: Path, learner: str, **settings: str) -> subprocess.CompletedProces
         "LEARNER": learner,
         "WORK": work(run, learner),
         "FFLAGS": STRICT,
+        "PYTHON": sys.executable,
         **settings,
     }
     command = [

@@ -158,9 +158,13 @@ def _fields(
 def _points(closure: AbstractClosure, pairs: Pairs) -> int:
     """Return how many states there are in an instant."""
     try:
-        return lay_out(closure, pairs).points
+        layout = lay_out(closure, pairs)
     except ValueError:  # it cannot be cut into columns
         return 1
+    if layout.fields:
+        return layout.points
+    shape = np.shape(next(iter(pairs.targets.values())))[2:]  # a mean by date has one a point
+    return int(np.prod(shape[-2:]))
 
 
 def _largest(found: Any, wanted: Any) -> float:
