@@ -187,7 +187,8 @@ def draw_samples(
     for table in standardised_tables(features, pairs, scaling):
         first, last = np.searchsorted(rows, [seen, seen + len(table.inputs)])
         here = rows[first:last] - seen
-        pieces.append(Table(*(column[here].astype(np.float32) for column in table)))
+        # Trees compare inputs in float32; of outputs every digit decides between splits that tie.
+        pieces.append(Table(table.inputs[here].astype(np.float32), table.outputs[here]))
         seen += len(table.inputs)
     return Table(*(np.concatenate(column) for column in zip(*pieces, strict=True)))
 
