@@ -22,7 +22,6 @@ from closura.metrics.circulation import cell_weights, ring_of
 
 WIND, COMPONENTS, TEMPERATURE = "wind", ("u", "v"), "temperature"
 TIME_MEAN, ZONAL = "mean_error", "zonal_error"
-BOUNDED = (TIME_MEAN, ZONAL, "mean_gain", "zonal_gain")
 NOTHING = Estimate(float("nan"), float("nan"), float("nan"))
 
 

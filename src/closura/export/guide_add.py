@@ -1,6 +1,5 @@
 """A correction by date as files that LMDZ adds by itself, with guide_add and no new Fortran."""
 
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -20,6 +19,7 @@ from closura.data.guide_add import GuideWriter, count_records, read_record, writ
 from closura.data.store import write_json
 from closura.data.units import same_unit
 from closura.export.gate import difference, hold
+from closura.export.prepare import folder_beside
 from closura.export.readme import fill
 from closura.grids.lmdz_grid import (
     LmdzGrid,
@@ -95,11 +95,7 @@ def export_guide_add(
     with jax.enable_x64(True):
         fixed = _check(closure, pairs[0])
         plan = _plan(fixed, pairs[0])
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        built = folder.with_name(f".{folder.name}.partial")
-        shutil.rmtree(built, ignore_errors=True)
-        built.mkdir()
-        try:
+        with folder_beside(folder) as built:
             tendency = _compiled(fixed)
             with GuideWriter(built, plan.grid, plan.level, 24 / max(plan.daily, 1)) as writer:
                 for record in range(plan.records):
@@ -108,9 +104,6 @@ def export_guide_add(
             figures = prove(built, fixed, plan)
             write_json(built / "parity.json", figures)
             _pages(built, plan, figures, hybrid=hybrid, name=name, source=source)
-            built.rename(folder)
-        finally:
-            shutil.rmtree(built, ignore_errors=True)
     return figures
 
 

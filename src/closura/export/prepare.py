@@ -64,15 +64,19 @@ def whole_folder(folder: Path) -> Iterator[Path]:
         built = Path(place) / "export"
         built.mkdir()
         yield built
-        _move(built, folder)
+        with folder_beside(folder) as beside:
+            shutil.copytree(built, beside, dirs_exist_ok=True)
 
 
-def _move(built: Path, folder: Path) -> None:
+@contextmanager
+def folder_beside(folder: Path) -> Iterator[Path]:
+    """Give an empty folder beside a name that it gets at the end; for what is too large to copy."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     beside = folder.with_name(f".{folder.name}.partial")
     shutil.rmtree(beside, ignore_errors=True)
-    shutil.copytree(built, beside)
+    beside.mkdir()
     try:
+        yield beside
         beside.rename(folder)
     finally:
         shutil.rmtree(beside, ignore_errors=True)

@@ -1,7 +1,7 @@
 """Networks that see the whole sphere at once: a U-Net and a graph network."""
 
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -13,8 +13,7 @@ from closura.closures.features import AbstractFeatures
 from closura.closures.learned import LearnedClosure, Scaling
 from closura.closures.mesh import SphereMesh
 from closura.core.learner import AbstractLearner, Pairs
-from closura.learners.supervised import Supervision, check_least
-from closura.learners.training import Descent
+from closura.learners.supervised import check_least, supervision_of
 from closura.nets.graph import GraphNetwork, draw_graph
 from closura.nets.mlp import ACTIVATIONS, check_choice
 from closura.nets.unet import UNet as Net
@@ -72,7 +71,7 @@ class UNet(AbstractLearner):
     def __check_init__(self):
         check_choice("UNet", "activation", self.activation, ACTIVATIONS)
         check_least("UNet", width=(self.width, 1), depth=(self.depth, 0))
-        _supervision(self).check()
+        supervision_of(self).check()
 
     def fit(self, pairs: Pairs, *, key: Array) -> LearnedClosure:
         """Return the trained network as a closure.
@@ -97,7 +96,7 @@ class UNet(AbstractLearner):
                 poles=layout.poles, signs=layout.signs, key=key,
             )  # fmt: skip
 
-        return _supervision(self).train(
+        return supervision_of(self).train(
             features, pairs, draw, key=key, rescale=lambda s: scale_winds(s, layout)
         )
 
@@ -153,7 +152,7 @@ class Graph(AbstractLearner):
     def __check_init__(self):
         check_choice("Graph", "activation", self.activation, ACTIVATIONS)
         check_least("Graph", width=(self.width, 1), rounds=(self.rounds, 1))
-        _supervision(self).check()
+        supervision_of(self).check()
 
     def fit(self, pairs: Pairs, *, key: Array) -> LearnedClosure:
         """Return the trained network as a closure.
@@ -172,7 +171,7 @@ class Graph(AbstractLearner):
                 activation=self.activation, winds=wind_channels(layout), key=key,
             )  # fmt: skip
 
-        return _supervision(self).train(
+        return supervision_of(self).train(
             features, pairs, draw, key=key,
             rescale=lambda s: scale_winds(s, layout),
             attach=lambda rest: eqx.tree_at(
@@ -206,20 +205,3 @@ def wind_channels(layout: ColumnLayout) -> tuple[tuple[int, ...], tuple[int, ...
     if any(name not in found for name in WIND):
         return (), ()
     return found[WIND[0]], found[WIND[1]]
-
-
-def _supervision(learner: Any) -> Supervision:
-    descent = Descent(
-        epochs=learner.epochs,
-        batch=learner.batch,
-        learning_rate=learner.learning_rate,
-        schedule=learner.schedule,
-        weight_decay=learner.weight_decay,
-        clip=learner.clip,
-        patience=learner.patience,
-        samples_per_epoch=learner.samples_per_epoch,
-    )
-    return Supervision(
-        type(learner).__name__, descent, learner.held_out, learner.blocks, learner.gap,
-        learner.seeds, learner.weigh,
-    )  # fmt: skip

@@ -7,8 +7,7 @@ from jaxtyping import Array
 from closura.closures.features import AbstractFeatures, Stencil
 from closura.closures.learned import LearnedClosure
 from closura.core.learner import AbstractLearner, Pairs
-from closura.learners.supervised import Supervision, check_least
-from closura.learners.training import Descent
+from closura.learners.supervised import check_least, supervision_of
 from closura.nets.mlp import ACTIVATIONS, MLP, check_choice, initialise
 
 
@@ -66,37 +65,17 @@ class Network(AbstractLearner):
 
     def __check_init__(self):
         check_choice("Network", "activation", self.activation, ACTIVATIONS)
-        self._supervision().check()
+        supervision_of(self, memory=self.memory).check()
         check_least("Network", width=(self.width, 1), depth=(self.depth, 0))
 
     def fit(self, pairs: Pairs, *, key: Array) -> LearnedClosure:
         """Return the trained network as a closure."""
-        return self._supervision().train(self.features.bind(pairs), pairs, self._draw, key=key)
+        return supervision_of(self, memory=self.memory).train(
+            self.features.bind(pairs), pairs, self._draw, key=key
+        )
 
     def _draw(self, inputs: int, outputs: int, key: Array) -> MLP:
         return initialise(
             inputs, outputs, width=self.width, depth=self.depth,
             activation=self.activation, key=key,
         )  # fmt: skip
-
-    def _supervision(self) -> Supervision:
-        descent = Descent(
-            epochs=self.epochs,
-            batch=self.batch,
-            learning_rate=self.learning_rate,
-            schedule=self.schedule,
-            weight_decay=self.weight_decay,
-            clip=self.clip,
-            patience=self.patience,
-            samples_per_epoch=self.samples_per_epoch,
-        )
-        return Supervision(
-            "Network",
-            descent,
-            self.held_out,
-            self.blocks,
-            self.gap,
-            self.seeds,
-            self.weigh,
-            self.memory,
-        )

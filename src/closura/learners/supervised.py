@@ -1,7 +1,7 @@
 """Training of any network on pairs: scale, hold out blocks of time, descend, keep the best."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import equinox as eqx
@@ -140,6 +140,20 @@ def output_weights(owner: str, features: AbstractFeatures, pairs: Pairs) -> Floa
     table = features.collect(like)
     row = table.reshape(-1, table.shape[-1])[0].astype(jnp.float32)
     return row / jnp.mean(row)
+
+
+def supervision_of(learner: Any, *, memory: float = HELD) -> Supervision:
+    """Return how a learner with the settings of `Network` is trained.
+
+    Args:
+        learner: Has the settings of `Descent` and `Supervision` as fields of the same names.
+        memory: Bytes that training samples may take.
+    """
+    return Supervision(
+        type(learner).__name__,
+        Descent(**{setting.name: getattr(learner, setting.name) for setting in fields(Descent)}),
+        learner.held_out, learner.blocks, learner.gap, learner.seeds, learner.weigh, memory,
+    )  # fmt: skip
 
 
 def check_least(owner: str, **values: tuple[int, int]) -> None:

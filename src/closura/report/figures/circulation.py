@@ -14,7 +14,6 @@ from closura.report.numbers import label, pick
 
 COLUMNS = 4
 WORDS = {"u": "eastward wind", "v": "northward wind", "temperature": "temperature"}
-SHORTEST = {"eddy_energy": "eddy kinetic energy"}
 
 
 def draw_wind_sections(material: Material) -> Drawn:
