@@ -72,6 +72,7 @@ module closura
   integer, parameter :: herd = 16               ! columns that go down a tree together
   integer, parameter :: flock = 8               ! trees whose leaves are fetched together
   integer, parameter :: words_at_once = 65536   ! of a file that is read
+  integer, parameter :: usual_sections = 1000   ! of more there must be proof before room is made
 
   type :: column_text
     character(len=closura_text_length) :: name = '', units = ''
@@ -114,15 +115,17 @@ module closura
   end type closura_model
 
   ! A cursor over the words of a file; it never leaves them, and says so when it would have to.
-  ! The file passes through a buffer, so that nothing is in memory twice.
+  ! The file passes once through a buffer, so that nothing is in memory twice, and what is in the
+  ! buffer goes into the checksum while the processor has it at hand.
   type :: word_reader
     integer :: unit = 0, sections = 0
     integer(int32), allocatable :: buffer(:)
+    integer(int32) :: table(0:255, 16) = 0, found = 0, tail(tail_words) = 0   ! of the checksum
     integer(int64) :: total = 0         ! words of the file
     integer(int64) :: before = 0        ! words of the file before the buffer
     integer(int64) :: held = 0          ! words in the buffer
     integer(int64) :: at = 1, last = 0  ! the next word, and the last that may be taken
-    logical :: failed = .false., swapped = .false.
+    logical :: failed = .false., swapped = .false., unreadable = .false.
   end type word_reader
 
   interface closura_predict
@@ -181,8 +184,11 @@ contains
       return
     end if
     call open_words(file, reader, status)
-    if (status == closura_ok) call check_words(reader, status)
-    if (status == closura_ok) call parse(model, reader, status)
+    if (status == closura_ok) call check_head(reader, status)
+    if (status == closura_ok) then
+      call parse(model, reader, status)
+      if (.not. whole(reader)) status = merge(closura_cannot_read, closura_damaged, reader%unreadable)
+    end if
     if (reader%unit /= 0) close(reader%unit, iostat=problem)
     if (status == closura_ok) call prepare(model, status)
     if (status == closura_ok) call open_graph(model, status)
@@ -220,9 +226,10 @@ contains
     status = closura_out_of_memory
     allocate(reader%buffer(max(1_int64, min(reader%total, int(words_at_once, int64)))), stat=problem)
     if (problem /= 0) return
+    call make_table(reader%table)
     call rewind_words(reader)
     status = closura_cannot_read
-    if (reader%failed) return
+    if (reader%unreadable) return
     status = closura_truncated
     if (reader%total < 2) return
     if (mod(bytes, 4_int64) == 0) status = closura_ok
@@ -237,36 +244,41 @@ contains
     reader%held = 0
     reader%at = 1
     reader%last = reader%total
+    reader%found = not(0_int32)
     if (reader%total > 0) call fill(reader)
   end subroutine rewind_words
 
-  ! Read the words that follow those in the buffer.
+  ! Read the words that follow those in the buffer, and go on with their checksum.
   subroutine fill(reader)
     type(word_reader), intent(inout) :: reader
-    integer :: problem
+    integer :: problem, place
+    integer(int64) :: number
 
     reader%before = reader%before + reader%held
     reader%held = min(size(reader%buffer, kind=int64), reader%total - reader%before)
     read(reader%unit, pos=4 * reader%before + 1, iostat=problem) reader%buffer(:reader%held)
-    if (problem /= 0) reader%failed = .true.
+    if (problem /= 0) reader%unreadable = .true.
+    if (reader%unreadable) reader%failed = .true.
+    if (reader%before == 0 .and. reader%held >= head_words) &
+      reader%swapped = reader%buffer(4) == swapped_mark   ! this computer is big-endian
     if (reader%swapped) call swap_bytes(reader%buffer(:reader%held))
+    do place = 1, tail_words   ! the tail may begin in one buffer and end in the next
+      number = reader%total - tail_words + place - reader%before
+      if (number >= 1 .and. number <= reader%held) reader%tail(place) = reader%buffer(number)
+    end do
+    call add_to_checksum(reader%table, &
+      reader%buffer(:min(reader%held, reader%total - 1 - reader%before)), reader%found)
   end subroutine fill
 
-  ! Look at head and tail, from what says most to what says least, and at every byte, before
-  ! anything is believed.
-  subroutine check_words(reader, status)
+  ! Look at the head, from what says most to what says least.
+  subroutine check_head(reader, status)
     type(word_reader), intent(inout) :: reader
     integer, intent(out) :: status
-    integer(int64) :: bytes, place
-    integer(int32) :: head(head_words), tail(tail_words), found
-    integer(int32) :: table(0:255, 16)
+    integer(int64) :: bytes
+    integer(int32) :: head(head_words)
 
     head = 0
-    if (reader%total >= head_words) then
-      reader%swapped = reader%buffer(4) == swapped_mark   ! this computer is big-endian
-      if (reader%swapped) call swap_bytes(reader%buffer(:reader%held))
-      head = reader%buffer(:head_words)
-    end if
+    if (reader%total >= head_words) head = reader%buffer(:head_words)
     status = closura_foreign
     if (any(reader%buffer(1:2) /= magic)) return
     status = closura_truncated
@@ -279,26 +291,23 @@ contains
     status = closura_damaged
     if (bytes /= 4 * reader%total .or. head(4) /= mark) return
     reader%sections = int(head(7))
-    call make_table(table)
-    found = not(0_int32)
-    tail = 0
-    do
-      do place = 1, tail_words   ! the tail may begin in one buffer and end in the next
-        bytes = reader%total - tail_words + place - reader%before
-        if (bytes >= 1 .and. bytes <= reader%held) tail(place) = reader%buffer(bytes)
-      end do
-      call add_to_checksum(table, &
-        reader%buffer(:min(reader%held, reader%total - 1 - reader%before)), found)
-      if (reader%before + reader%held == reader%total) exit
+    status = closura_ok
+    if (reader%sections <= usual_sections) return
+    if (.not. whole(reader)) status = merge(closura_cannot_read, closura_damaged, reader%unreadable)
+    if (status == closura_ok) call rewind_words(reader)
+  end subroutine check_head
+
+  ! Read on to the end, and tell whether the checksum is that of all bytes. Whatever was parsed
+  ! counts only if it is.
+  logical function whole(reader)
+    type(word_reader), intent(inout) :: reader
+
+    do while (reader%before + reader%held < reader%total .and. .not. reader%unreadable)
       call fill(reader)
-      status = closura_cannot_read
-      if (reader%failed) return
     end do
-    status = closura_damaged
-    if (tail(1) /= done .or. tail(2) /= not(found)) return
-    if (reader%before > 0) call rewind_words(reader)
-    status = merge(closura_cannot_read, closura_ok, reader%failed)
-  end subroutine check_words
+    whole = reader%tail(1) == done .and. reader%tail(2) == not(reader%found) &
+      .and. .not. reader%unreadable
+  end function whole
 
   subroutine parse(model, reader, status)
     type(closura_model), intent(inout) :: model
