@@ -4,6 +4,7 @@ import jax
 import numpy as np
 
 from closura.export.container import Column, Container
+from closura.export.kernel import KernelNovelty
 from closura.export.operations import (
     Add,
     Clip,
@@ -60,6 +61,7 @@ def everything() -> Container:
     near, far = novelties()
     clip = Clip(np.array([-2.0, -1.0]), np.array([1.5, 0.5]))
     told = (both, boosted, clip, near, Finite(2), add, both, dense, far, add, *told)
+    told = (both, scaling, support_vectors(), add, *told)
     return Container(RING[:2], RING[3:], told, np.zeros(2), np.ones(2), about={"a": 1})
 
 
@@ -83,3 +85,10 @@ def novelties() -> tuple[Novelty, Novelty]:
     return ramp, Novelty(
         both, np.array([0.1, 0.2]), whitening.ravel(), 0.4, 2, (0.1, 1.0, 0.3), True
     )
+
+
+def support_vectors() -> KernelNovelty:
+    """A ramp over what three support vectors of two inputs say; none weighs like another."""
+    both, vectors = np.array([1, 0]), np.array([[0.5, -1.0], [0.0, 0.25], [2.0, 1.5]])
+    scaling, weights = (np.array([0.1, -0.2]), np.array([1.5, 0.5])), np.array([1.0, 0.75, 0.5])
+    return KernelNovelty(both, *scaling, vectors, weights, 0.4, -0.9, 1, (0.1, 0.8, 0.5))

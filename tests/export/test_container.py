@@ -22,7 +22,7 @@ from closura.export.operations import (
 )
 from closura.export.reading import from_bytes, read_container
 from closura.nets.mlp import ACTIVATIONS
-from shipped import novelties, rounds
+from shipped import novelties, rounds, support_vectors
 
 # Node 0 asks feature 1; its children are the leaves 1 and 2 with the values (1, 2) and (3, 5).
 TREE = Trees(
@@ -51,6 +51,7 @@ EVERY = (
     rounds(np.random.default_rng(3), each=2, count=6),
     Clip(np.array([0.0, -1.0]), np.array([1.0, 0.5])),
     *novelties(),
+    support_vectors(),
     Add(np.array([1, 0])),
     Noise(np.array([1, 0]), np.array([0.5, 0.25]), np.array([2.0, 3.0])),
 )
@@ -119,6 +120,18 @@ def test_a_column_that_is_new_gets_less():
     assert np.sqrt(0.85**2 / 2) - 0.4 > 0.1 > decay.weights(columns)[0] - 0.9
     mask = replace(ramp, response=0, numbers=(0.0, 1.0, 0.1))
     np.testing.assert_array_equal(mask.weights(columns), [1, 0, 0, 0])
+
+
+def test_a_column_far_from_every_support_vector_gets_less():
+    guard, columns = support_vectors(), np.array([[-0.7, 0.85], [-0.2, 0.1], [9.0, 9.0]])
+    # Input 1 comes first. Scaled: (0.5, -1), which is the first vector; (0, 0); far away.
+    near = 1 + 0.75 * np.exp(-0.4 * (0.5**2 + 1.25**2)) + 0.5 * np.exp(-0.4 * (1.5**2 + 2.5**2))
+    at = np.exp(-0.4 * 1.25) + 0.75 * np.exp(-0.4 * 0.0625) + 0.5 * np.exp(-0.4 * 6.25)
+    # The score is 0.9 minus these; a ramp gives (0.8 - score) / 0.7, at most 1.
+    assert near > 0.8 > 0.9 - at
+    np.testing.assert_allclose(guard.share(columns), [1, min(1, (at - 0.1) / 0.7), 0], rtol=1e-14)
+    decay = replace(guard, response=2)  # half of it for each unit beyond 0.1
+    np.testing.assert_allclose(decay.share(columns)[2], 0.5 ** (0.9 - 0.1), rtol=1e-12)
 
 
 def test_every_activation_of_the_networks_has_a_number_and_the_same_values():

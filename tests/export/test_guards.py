@@ -29,6 +29,7 @@ from closura.export.prepare import prepare
 from closura.export.reading import read_container
 from closura.export.ship import export_closure
 from closura.learners.linear import Linear
+from closura.learners.novelty import OneClassSVM
 from made_atmosphere import made_pairs
 from shipped import RING, everything, novelties
 
@@ -100,6 +101,12 @@ GUARDS = {
     "range": lambda inside: Guarded(inside, response="mask"),
     "ramp": lambda inside: Guarded(inside, response="ramp", cutoff=0.01, end=0.3),
     "distance": lambda inside: Guarded(inside, Mahalanobis(quantile=0.7), response="decay"),
+    "support vectors": lambda inside: Guarded(
+        inside, OneClassSVM(nu=0.05, quantile=0.8, samples=700), response="ramp", end=0.2
+    ),
+    "support vectors, a mask": lambda inside: Guarded(
+        inside, OneClassSVM(gamma=0.02, quantile=1.0, samples=300), cutoff=-0.01
+    ),
     "other features": lambda inside: Guarded(
         inside, MinMax(), response="decay", features=Column(variables=("temperature",), scalars=())
     ),

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from closura.export.kernel import KernelNovelty
 from closura.export.operations import (
     Add,
     Clip,
@@ -61,6 +62,8 @@ def compute(
                 panel = np.where(np.isfinite(panel), panel, 0.0)
             case Novelty():
                 panel = panel * operation.weights(columns)[:, None]
+            case KernelNovelty():
+                panel = panel * operation.share(columns)[:, None]
             case Sphere():
                 panel = _over_spheres(operation, panel)
             case Add(indices):

@@ -27,6 +27,7 @@ import numpy as np
 
 from closura.data.store import write_atomically
 from closura.export.compute import compute
+from closura.export.kernel import KernelNovelty
 from closura.export.operations import (
     ACTIVATION_CODES,
     Add,
@@ -155,6 +156,8 @@ def _packed(operation: Operation) -> list[bytes]:
             return [_whole(rows)]
         case Novelty():
             return _packed_novelty(operation)
+        case KernelNovelty():
+            return _packed_kernel(operation)
         case Noise(outputs, phi, sigma):
             return [_whole(len(outputs)), _wholes(outputs), _reals(phi), _reals(sigma)]
         case Polynomial(exponents, coefficients):
@@ -197,6 +200,13 @@ def _packed_novelty(one: Novelty) -> list[bytes]:
     numbers = np.array([one.offset, *one.numbers])
     head = _whole(len(one.inputs), axes, one.response)
     return [head, _wholes(one.inputs), _reals(numbers), _reals(one.first), _reals(one.second)]
+
+
+def _packed_kernel(one: KernelNovelty) -> list[bytes]:
+    numbers = np.array([one.offset, *one.numbers, one.gamma])
+    arrays = (numbers, one.centre, one.scale, one.weights, one.vectors.T)
+    head = _whole(len(one.inputs), len(one.weights), one.response)
+    return [head, _wholes(one.inputs), *map(_reals, arrays)]
 
 
 def _section(kind: int, parts: list[bytes]) -> bytes:

@@ -13,15 +13,17 @@ from closura.closures.features import AbstractFeatures
 from closura.closures.guards import AbstractGuard, Damped, Limited, Tapered
 from closura.closures.novelty import RESPONSES, Distance, Guarded, Range
 from closura.closures.stochastic import AR1Noise
+from closura.closures.support import SupportVectors
 from closura.core.closure import AbstractClosure, Sum, terms
 from closura.core.learner import Pairs
+from closura.export.kernel import KernelNovelty
 from closura.export.operations import Clip, Finite, Novelty, Operation, Restore
 
 Place = tuple[str, tuple[int, ...]]
 LARGEST = float(np.finfo(np.float64).max)
 REFUSED = (
-    "{name} cannot be shipped: of guards, Tapered, Damped, Limited, Guarded by MinMax or "
-    "Mahalanobis, and Fallback to zero can."
+    "{name} cannot be shipped: of guards, Tapered, Damped, Limited, Guarded by MinMax, "
+    "Mahalanobis or OneClassSVM, and Fallback to zero can."
 )
 
 AROUND = "{name} around noise or a sum cannot be shipped; put the guard around each term."
@@ -140,7 +142,8 @@ def guard_operations(
 def is_known(guard: AbstractGuard) -> bool:
     """Return whether a guard has operations, so that it can leave without JAX."""
     plain = isinstance(guard, Tapered | Damped | Limited)
-    known = isinstance(guard, Guarded) and isinstance(guard.detector, Range | Distance)
+    kinds = Range | Distance | SupportVectors
+    known = isinstance(guard, Guarded) and isinstance(guard.detector, kinds)
     zero = isinstance(guard, Fallback) and guard.baseline is None
     return plain or known or zero
 
@@ -166,13 +169,18 @@ def _limits(guard: Limited, place: Place) -> tuple[float, float]:
     return low, high
 
 
-def _novelty(guard: Guarded, inputs: Sequence[Place], places: Any) -> Novelty:
+def _novelty(guard: Guarded, inputs: Sequence[Place], places: Any) -> Novelty | KernelNovelty:
     detector, response = guard.detector, RESPONSES.index(guard.response)
     rows = np.array([list(inputs).index(place) for place in places(guard.seen)])
     numbers = (float(guard.cutoff), float(guard.end), float(guard.rate))
     if isinstance(detector, Range):
         bounds = (np.asarray(detector.lower, float), np.asarray(detector.upper, float))
         return Novelty(rows, *bounds, 0.0, response, numbers)
+    if isinstance(detector, SupportVectors):
+        scaling = (np.asarray(detector.mean, float), np.asarray(detector.deviation, float))
+        held = (np.asarray(detector.vectors, float), np.asarray(detector.weights, float))
+        told = (float(detector.gamma), float(detector.offset), response, numbers)
+        return KernelNovelty(rows, *scaling, *held, *told)
     assert isinstance(detector, Distance)
     mean, axes = (np.asarray(a, float) for a in (detector.mean, detector.whitening))
     return Novelty(rows, mean, axes.ravel(), float(detector.offset), response, numbers, True)
@@ -182,12 +190,19 @@ def _widen(guard: AbstractGuard) -> AbstractGuard:
     """Return a guard whose range the training still lies in once it is rounded to float32.
 
     What stands at the edge for ever, as the sine of the northernmost latitude does, would else be
-    new to a host in single precision.
+    new to a host in single precision. A distance gets a billionth: the farthest sample of the
+    training has a score of exactly 0, and sums in another order round otherwise.
     """
     inside = guard.closure
     guard = replace(guard, closure=_widen(inside)) if isinstance(inside, AbstractGuard) else guard
     detector = getattr(guard, "detector", None)
-    if not isinstance(guard, Guarded) or not isinstance(detector, Range):
+    if not isinstance(guard, Guarded):
+        return guard
+    if isinstance(detector, Distance | SupportVectors):
+        held = getattr(detector, "weights", detector.offset)
+        slack = 1e-9 * float(np.sum(np.abs(np.asarray(held, float))))
+        return replace(guard, cutoff=guard.cutoff + slack * (guard.response == "mask"))
+    if not isinstance(detector, Range):
         return guard
     lower, upper = np.asarray(detector.lower, float), np.asarray(detector.upper, float)
     constant = lower == upper

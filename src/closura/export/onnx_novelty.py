@@ -4,13 +4,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from closura.export.kernel import KernelNovelty
 from closura.export.operations import Novelty
 
 if TYPE_CHECKING:
     from closura.export.onnx_graph import Graph
 
 
-def novelty_weight(graph: "Graph", one: Novelty, columns: str) -> str:
+def novelty_weight(graph: "Graph", one: Novelty | KernelNovelty, columns: str) -> str:
     """Return the weight of each column, (column, 1), computed in float64.
 
     In float32 a column at the edge of what is known could fall on the other side of a mask.
@@ -24,7 +25,10 @@ def novelty_weight(graph: "Graph", one: Novelty, columns: str) -> str:
         return graph.node(operator, *named, **attributes)
 
     chosen = graph.node("Gather", columns, graph.number(one.inputs, np.int64), axis=1)
-    moved = node("Sub", graph.cast(chosen, np.float64), one.first)
+    seen = graph.cast(chosen, np.float64)
+    if isinstance(one, KernelNovelty):
+        return graph.cast(_respond(node, one, _kernel_score(node, one, seen)), graph.kind)
+    moved = node("Sub", seen, one.first)
     if one.distance:
         axes = node("MatMul", moved, one.second.reshape(len(one.inputs), -1))
         mean = node("ReduceMean", node("Mul", axes, axes), axes=[1], keepdims=1)
@@ -39,7 +43,17 @@ def novelty_weight(graph: "Graph", one: Novelty, columns: str) -> str:
     return graph.cast(_respond(node, one, score), graph.kind)
 
 
-def _respond(node: Any, one: Novelty, score: str) -> str:
+def _kernel_score(node: Any, one: KernelNovelty, seen: str) -> str:
+    """Return the score of each column; |x - vector|^2 by its three products."""
+    scaled = node("Div", node("Sub", seen, one.centre), one.scale)
+    squares = node("MatMul", node("Mul", scaled, scaled), np.ones((len(one.inputs), 1)))
+    both = node("MatMul", scaled, -2 * one.vectors.T)
+    distance = node("Add", node("Add", squares, both), (one.vectors**2).sum(axis=1))
+    bumps = node("Exp", node("Mul", node("Max", distance, 0.0), -one.gamma))
+    return node("Sub", node("MatMul", bumps, -one.weights[:, None]), one.offset)
+
+
+def _respond(node: Any, one: Novelty | KernelNovelty, score: str) -> str:
     cutoff, end, rate = one.numbers
     if one.response == 0:
         return node("Where", node("LessOrEqual", score, cutoff), 1.0, 0.0)

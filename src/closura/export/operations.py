@@ -9,6 +9,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from closura.export.kernel import KernelNovelty, respond
+
 # Numbers that stand in the file; never use one again for something else.
 ACTIVATION_CODES = {
     "none": 0, "relu": 1, "leaky_relu": 2, "elu": 3, "gelu": 4, "silu": 5, "softplus": 6,
@@ -199,12 +201,7 @@ class Novelty:
             within = (seen - self.first) / wide
             above = np.where(self.second > self.first, within - 1, within)
             score = np.maximum(0, above.max(axis=1)) + np.maximum(0, -within.min(axis=1))
-        cutoff, end, rate = self.numbers
-        if self.response == 0:
-            return (score <= cutoff).astype(float)
-        if self.response == 1:
-            return np.clip((end - score) / (end - cutoff), 0, 1)
-        return np.minimum(rate ** (score - cutoff), 1)
+        return respond(score, self.response, self.numbers)
 
 
 @dataclass(frozen=True)
@@ -263,6 +260,7 @@ Operation = (
     | Noise
     | Clip
     | Novelty
+    | KernelNovelty
     | Finite
     | Sphere
     | OnnxGraph

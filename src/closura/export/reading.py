@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from closura.export.container import DONE, MAGIC, MARK, ON_MISSING, VERSION, Column, Container
+from closura.export.kernel import KernelNovelty
 from closura.export.operations import (
     ACTIVATION_CODES,
     Add,
@@ -147,6 +148,8 @@ def _operation(kind: int, words: _Words) -> Operation:
         return Polynomial(exponents, words.reals(terms * outputs).reshape(terms, outputs))
     if kind == Novelty.code:
         return _novelty(words)
+    if kind == KernelNovelty.code:
+        return _kernel(words)
     count = words.whole()
     readers: dict[int, Any] = {
         Select.code: lambda: Select(words.wholes(count)),
@@ -176,6 +179,15 @@ def _novelty(words: _Words) -> Novelty:
     first, second = words.reals(inputs), words.reals(inputs * (axes or 1))
     told = (numbers[0], response, (numbers[1], numbers[2], numbers[3]), axes > 0)
     return Novelty(indices, first, second, *told)
+
+
+def _kernel(words: _Words) -> KernelNovelty:
+    inputs, vectors, response = (int(number) for number in words.wholes(3))
+    indices, numbers = words.wholes(inputs), words.reals(5).tolist()
+    centre, scale, weights = (words.reals(count) for count in (inputs, inputs, vectors))
+    places = words.reals(inputs * vectors).reshape(inputs, vectors).T
+    told = (numbers[4], numbers[0], response, (numbers[1], numbers[2], numbers[3]))
+    return KernelNovelty(indices, centre, scale, places, weights, *told)
 
 
 def _trees(words: _Words, kind: int) -> Trees:
