@@ -13,10 +13,9 @@ from closura.closures.stochastic import AR1Noise
 from closura.core.closure import AbstractClosure, Sum, terms
 from closura.core.learner import Pairs
 from closura.export.layout import Layout, collect, gather, rows_of
+from closura.export.states import spread_states
 from closura.nets.forest import TreeTable
 
-Given = dict[str, dict[str, np.ndarray]]
-WANTED = 1000  # real states that an export is held to
 MAGIC, VERSION = b"CLOSCASE", 1
 
 
@@ -41,7 +40,7 @@ class Cases(NamedTuple):
 def record(
     closure: AbstractClosure, layout: Layout, pairs: Sequence[Pairs], *, single: bool = False
 ) -> Cases:
-    """Return at least `WANTED` cases, or all there are, evenly spread over the pairs.
+    """Return at least 1000 cases, evenly spread over the pairs (see `spread_states`).
 
     The closure is called as a model calls it, on whole fields. Call it with JAX's 64 bits on.
 
@@ -87,42 +86,6 @@ def write_cases(path: Path, double: Cases, single: Cases, tolerances: tuple[floa
     parts = [MAGIC, np.array(sizes, "<i4").tobytes(), np.array(tolerances, "<f8").tobytes()]
     parts += [array.astype("<f8").tobytes() for cases in (double, single) for array in cases]
     path.write_bytes(b"".join(parts))
-
-
-def spread_states(
-    shapes: Sequence[tuple[str, tuple[int, ...]]], pairs: Sequence[Pairs], *, columns: int
-) -> tuple[dict[str, np.ndarray], Given]:
-    """Return recorded fields (instant, *field), evenly spread, that hold `WANTED` columns.
-
-    Beside them stands what the model was given from outside, (instant, *part) by input and part.
-
-    Args:
-        shapes: Name and shape of fields that are zero where the pairs do not hold them.
-        pairs: Where they are taken from: the first ones, then the next where they do not do.
-        columns: Number of columns in an instant.
-    """
-    wanted, pieces = -(-WANTED // columns), []
-    for source in pairs:
-        if wanted > 0:
-            count = min(wanted, len(source))
-            pieces.append(_spread(shapes, source, count))
-            wanted -= count
-    return jax.tree.map(lambda *arrays: np.concatenate(arrays), *pieces)
-
-
-def _spread(
-    shapes: Sequence[tuple[str, tuple[int, ...]]], pairs: Pairs, count: int
-) -> tuple[dict[str, np.ndarray], Given]:
-    chosen = np.linspace(0, len(pairs) - 1, count).round().astype(int)
-    series, time = np.divmod(chosen, len(pairs.time))
-    found = {name: np.asarray(a)[series, time].astype(float) for name, a in pairs.inputs.items()}
-    for name, shape in shapes:  # noise looks at the shape of the field that it acts on
-        found.setdefault(name, np.zeros((count, *shape)))
-    given = {
-        name: {part: np.asarray(values)[time].astype(float) for part, values in parts.items()}
-        for name, parts in pairs.given.items()
-    }
-    return found, given
 
 
 @eqx.filter_jit

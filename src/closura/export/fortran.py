@@ -57,6 +57,7 @@ def export_fortran(
         except SinglePrecisionError:  # its numbers cancel: columns stay single, sums do not
             write_container(model, replace(ready.container, precise=True))
             figures = prove(built, name, cases)
+        figures["states"] = ready.states
         figures["as_trained"] = difference(ready.double.tendencies, ready.trained.tendencies)
         write_json(built / "parity.json", figures)
         page = (resources.files("closura.export") / "runtime" / "README.md").read_text()

@@ -6,11 +6,12 @@ from typing import Any
 import numpy as np
 
 from closura import __version__
-from closura.export.cases import WANTED, Cases
+from closura.export.cases import Cases
 from closura.export.container import Container
 from closura.export.native import check_branches, compile_driver, find_compiler, run_driver
 from closura.export.operations import Trees
 from closura.export.reading import read_container
+from closura.export.states import WANTED
 
 # Largest difference, relative to the largest value of the same output over the cases.
 TOLERANCE = {"double": 1e-12, "single": 1e-5}

@@ -13,12 +13,13 @@ from closura.core.closure import AbstractClosure
 from closura.core.learner import Pairs
 from closura.data.mom_ann import MomNetwork, read_mom_network, write_mom_network
 from closura.data.store import write_json
-from closura.export.cases import WANTED, Cases
+from closura.export.cases import Cases
 from closura.export.container import Container
 from closura.export.gate import TOLERANCE, difference, hold
 from closura.export.operations import Add, Dense, Operation, Restore, Select, Standardise
 from closura.export.prepare import prepare, whole_folder
 from closura.export.readme import fill_readme
+from closura.export.states import WANTED
 
 REFUSED = (
     "MOM6 reads one network of dense layers with relu, and {what} cannot be shipped as that; "
@@ -65,6 +66,7 @@ def export_mom6(
             "closura": __version__,
             "cases": len(ready.double.inputs),
             "wanted_cases": WANTED,
+            "states": ready.states,
             "runtime": "a computation as in MOM_ANN",
             "native": {"double": {"largest": largest, "allowed": allowed}},
             "precise": False,

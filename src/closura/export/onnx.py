@@ -13,7 +13,7 @@ from closura import __version__
 from closura.core.closure import AbstractClosure
 from closura.core.learner import Pairs
 from closura.data.store import write_json
-from closura.export.cases import WANTED, Cases, write_cases
+from closura.export.cases import Cases, write_cases
 from closura.export.container import Container, write_container
 from closura.export.fortran import write_runtime
 from closura.export.gate import SinglePrecisionError, difference, hold, tolerances
@@ -22,6 +22,7 @@ from closura.export.onnx_graph import COLUMNS, MEMORY, MISSING, TENDENCIES, to_o
 from closura.export.operations import Noise, OnnxGraph
 from closura.export.prepare import Prepared, prepare, whole_folder
 from closura.export.readme import fill_readme
+from closura.export.states import WANTED
 
 FILES = ("closura.F90", "closura_onnx.F90", "driver.f90", "onnx.mk")
 
@@ -124,6 +125,7 @@ def _prove(held: Container, ready: Prepared) -> dict[str, Any]:
         "closura": __version__,
         "cases": len(cases.inputs),
         "wanted_cases": WANTED,
+        "states": ready.states,
         "runtime": f"onnxruntime {onnxruntime.__version__}",
         "native": {precision: {"largest": largest, "allowed": allowed}},
         "precise": held.precise,

@@ -15,6 +15,7 @@ from closura.export.cases import Cases, in_double, record
 from closura.export.container import Container
 from closura.export.guards import settle, spread_means
 from closura.export.layout import Layout
+from closura.export.states import count_states
 from closura.export.translate import translate
 
 
@@ -27,6 +28,7 @@ class Prepared(NamedTuple):
         double: Cases in double precision.
         single: Cases whose inputs are float32 numbers.
         trained: Cases in the precision that it was trained in.
+        states: How many of them are real, and how many lie between two real ones.
     """
 
     container: Container
@@ -34,6 +36,7 @@ class Prepared(NamedTuple):
     double: Cases
     single: Cases
     trained: Cases
+    states: dict[str, int]
 
 
 def prepare(
@@ -54,6 +57,7 @@ def prepare(
             double=record(exact, layout, pairs),
             single=record(exact, layout, pairs, single=True),
             trained=record(closure, layout, pairs),
+            states=count_states(pairs, layout.points),
         )
 
 

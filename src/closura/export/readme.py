@@ -4,6 +4,7 @@ from typing import Any
 
 from closura.export.container import Container
 from closura.export.layout import Layout
+from closura.export.states import say_states
 
 MEMORY_TEXT = """\
 This closure remembers: keep `memory(@ROWS@, n_columns)` in your model, and in its restart files.
@@ -68,7 +69,7 @@ def fill_readme(
     values = {
         "NAME": name,
         "CLOSURE": str(container.about.get("closure", "")),
-        "CASES": str(figures["cases"]),
+        "CASES": say_states(figures["states"]),
         "VERIFIED": _verified(figures),
         "MISSING": MISSING_TEXT[container.missing],
         "INPUTS": str(len(inputs)),

@@ -72,6 +72,9 @@ def summarise(figures: dict[str, Any]) -> str:
     said = ", ".join(f"{one['largest']:.1e} in {name} precision" for name, one in found)
     compared = said or "not compiled: there is no Fortran compiler here"
     few = "" if figures["cases"] >= figures["wanted_cases"] else " (all that the run holds)"
+    if figures.get("states", {}).get("between"):
+        few = f" ({figures['states']['real']} real, all that the run holds, and "
+        few += f"{figures['states']['between']} between two of these)"
     return f"{figures['cases']} states repeated{few}, largest difference {compared}"
 
 

@@ -14,13 +14,14 @@ from closura import __version__
 from closura.core.closure import AbstractClosure
 from closura.core.learner import Pairs
 from closura.data.store import write_json
-from closura.export.cases import WANTED, write_cases
+from closura.export.cases import write_cases
 from closura.export.fortran import write_runtime
 from closura.export.gate import TOLERANCE, difference, hold
 from closura.export.native import LIMIT, find_compiler, run_driver
 from closura.export.prepare import Prepared, prepare, whole_folder
 from closura.export.readme import fill, fill_readme
 from closura.export.source_text import TEMPLATE, write_module
+from closura.export.states import WANTED
 
 STRICT = ("-std=f2008", "-Wall", "-Wextra", "-Werror", "-O1")
 
@@ -108,6 +109,7 @@ def _prove(compiler: str, built: Path, name: str, ready: Prepared) -> dict[str, 
         "closura": __version__,
         "cases": len(ready.double.inputs),
         "wanted_cases": WANTED,
+        "states": ready.states,
         "compiler": Path(compiler).name,
         "native": {},
         "precise": False,

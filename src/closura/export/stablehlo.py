@@ -14,12 +14,13 @@ from closura import __version__
 from closura.core.closure import AbstractClosure, terms
 from closura.core.learner import Pairs
 from closura.data.store import write_json
-from closura.export.cases import WANTED, in_double, spread_states
+from closura.export.cases import in_double
 from closura.export.gate import TOLERANCE, difference, hold
 from closura.export.guards import guards, is_known, seen_by, settle
 from closura.export.layout import lay_out
 from closura.export.prepare import whole_folder
 from closura.export.readme import fill
+from closura.export.states import WANTED, count_states, say_states, spread_states
 
 PLATFORMS = ("cpu", "cuda")
 KINDS = {"double": jnp.float64, "single": jnp.float32}
@@ -59,8 +60,9 @@ def export_stablehlo(
         fields, outside, states = _fields(closure, pairs)
         figures: dict[str, Any] = {
             "closura": __version__,
-            "cases": states,
+            "cases": sum(states.values()),
             "wanted_cases": WANTED,
+            "states": states,
             "runtime": "the function, read back by jax.export,",
             "native": {},
             "precise": False,
@@ -142,8 +144,8 @@ def _serialise(function: Callable, arguments: tuple[Any, ...]) -> bytes:
 
 def _fields(
     closure: AbstractClosure, pairs: Sequence[Pairs]
-) -> tuple[dict[str, np.ndarray], Any, int]:
-    """Return recorded fields (instant, *field), what is given, and the states that they hold."""
+) -> tuple[dict[str, np.ndarray], Any, dict[str, int]]:
+    """Return fields (instant, *field), what is given, and how many states they hold, by origin."""
     first, names = pairs[0], []
     for term in terms(closure):
         known = seen_by(term) if all(map(is_known, guards(term))) else []  # another may read any
@@ -152,7 +154,7 @@ def _fields(
     shapes = [(name, tuple(np.shape(first.inputs[name])[2:])) for name in dict.fromkeys(names)]
     found, given = spread_states(shapes, pairs, columns=points)
     kept = {name: found[name] for name, _ in shapes}
-    return kept, given, points * len(found[shapes[0][0]])
+    return kept, given, count_states(pairs, points)
 
 
 def _points(closure: AbstractClosure, pairs: Pairs) -> int:
@@ -192,7 +194,7 @@ def _page(
     values = {
         "NAME": name,
         "CLOSURE": " ".join(repr(closure).split()),
-        "CASES": str(figures["cases"]),
+        "CASES": say_states(figures["states"]),
         "FOUND": said,
         "CALL": "fields, given, memory, key" if closure.random else "fields, given",
         "GIVES": "tendencies, memory" if closure.random else "tendencies",
