@@ -1,4 +1,4 @@
-"""The states that an export repeats: real ones, then some between two neighbours, and it says so."""
+"""The states that an export repeats: real ones, then some between two, and it says so."""
 
 import json
 from dataclasses import replace
