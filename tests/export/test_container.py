@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from closura.export.container import Column, Container, to_bytes, with_checksum, write_container
+from closura.export.onnx import with_graph
 from closura.export.operations import (
     ACTIVATION_CODES,
     Add,
@@ -22,7 +23,7 @@ from closura.export.operations import (
 )
 from closura.export.reading import from_bytes, read_container
 from closura.nets.mlp import ACTIVATIONS
-from shipped import novelties, rounds, support_vectors
+from shipped import network, novelties, rounds, support_vectors
 
 # Node 0 asks feature 1; its children are the leaves 1 and 2 with the values (1, 2) and (3, 5).
 TREE = Trees(
@@ -161,6 +162,24 @@ def test_every_truncation_and_every_flipped_bit_is_found(container):
         damaged[place] ^= 1 << place % 8
         with pytest.raises(ValueError):
             from_bytes(bytes(damaged))
+
+
+def test_damage_with_a_checksum_that_is_right_is_one_line(container):
+    draw = np.random.default_rng(0)
+    extremes = np.array([-1, 0, 1, 2, 3, 8, 17, 8193, 2**30, 2**31 - 1, -(2**31)])
+    graph = to_bytes(with_graph(network(4)))
+    said = set()
+    for content in (to_bytes(container), graph):
+        words = np.frombuffer(content, "<i4")
+        for _ in range(600):
+            damaged = words.copy()
+            damaged[draw.integers(8, min(len(words) - 2, 150), 2)] = draw.choice(extremes, 2)
+            try:
+                from_bytes(with_checksum(damaged.tobytes()))
+            except ValueError as error:  # anything else fails the test
+                said.add(str(error).partition(":")[0])
+                assert str(error).endswith(".") and "\n" not in str(error)
+    assert {"is damaged"} < said
 
 
 WRONG = {

@@ -29,6 +29,7 @@ from closura.export.operations import (
 
 HEAD, TAIL = 32, 8  # bytes
 OLDEST = 1  # format that is still read
+CONTRADICTORY = "is damaged: its sections contradict each other; export it again."
 
 
 def read_container(path: str | Path) -> Container:
@@ -47,10 +48,17 @@ def read_container(path: str | Path) -> Container:
 def from_bytes(content: bytes) -> Container:
     """Return what the bytes of a `.closura` file hold."""
     count = _check(content)
+    try:
+        return _parse(content, count)
+    except (KeyError, UnicodeDecodeError, json.JSONDecodeError) as error:  # a code or text is none
+        raise ValueError(CONTRADICTORY) from error
+
+
+def _parse(content: bytes, count: int) -> Container:
     words = _Words(content[HEAD:-TAIL])
     sections = [words.section() for _ in range(count)]
     if words.left or [kind for kind, _ in sections[:5]] != [1, 2, 3, 4, 5]:
-        raise ValueError("is damaged: its sections contradict each other; export it again.")
+        raise ValueError(CONTRADICTORY)
     names, outputs, bounds, guards, about, *rest = (section for _, section in sections)
     inputs = names.columns()
     known = bounds.whole()
