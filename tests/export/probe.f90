@@ -115,9 +115,26 @@ contains
     call say('missing passed', status)
     call closura_guard(model, 7, status)
     call say('guard', status)
+    call closura_check_inputs(model, names(1:2), units(1:2), status)
+    call say('count', status)
+    call closura_predict(model, columns(:, 1:0), tendencies(:, 1:0), status)
+    call say('no columns', status)
     call closura_free(model)
     call closura_predict(model, columns, tendencies, status)
     call say('freed', status)
+    call closura_check_inputs(model, names, units, status)
+    call say('freed check', status)
+    call closura_guard(model, closura_zero, status)
+    call say('freed guard', status)
+    call closura_start(model, tendencies, tendencies, status)
+    call say('freed start', status)
+    call closura_advance(model, tendencies, tendencies, status)
+    call say('freed advance', status)
+    call closura_load(model, file, status)
+    call closura_load(model, file // '.nowhere', status)   ! what was loaded before is gone
+    call say('failed load', status)
+    call closura_predict(model, columns, tendencies, status)
+    call say('after it', status)
   end subroutine misuse
 
   ! Whether columns get the same bits alone, in pieces, in threads and all at once.

@@ -82,6 +82,26 @@ def test_trees_reach_the_same_leaves_and_rounding_comes_first(gfortran, alone, k
     assert list(above) != list(below)
 
 
+def test_a_forest_knows_no_missing_values(alone, key, tmp_path):
+    pytest.importorskip("sklearn")
+    learner, holes = find("learners", "Forest")(trees=3, depth=4), alone.inputs["X"].copy()
+    holes[0, 3, 2] = np.nan
+    line = "input 'X' of the pairs holds 1 values that are not finite; drop those times, or fill"
+    with pytest.raises(ValueError, match=line):
+        learner.fit(replace(alone, inputs={"X": holes}), key=key)
+    forest = learner.fit(alone, key=key)
+    for name in ("value", "threshold"):  # as if another program had filled the tables
+        told = getattr(forest.predictor, name)
+        changed = jnp.where(jnp.arange(told.shape[1])[:, None] == 0, jnp.nan, told.T).T
+        changed = changed if name == "threshold" else told * jnp.nan
+        lost = replace(forest, predictor=replace(forest.predictor, **{name: changed}))
+        for to in ("fortran", "onnx"):
+            line = rf"\d+ {name}s? of the closure's Trees are not finite, as training with missing"
+            with pytest.raises(ValueError, match=line):
+                export_closure(lost, tmp_path / "out", pairs=alone, to=to)
+    assert not (tmp_path / "out").exists()
+
+
 def test_make_repeats_the_recorded_states_and_fails_where_they_differ(
     gfortran, alone, key, tmp_path
 ):
