@@ -1,5 +1,6 @@
 """The closures that `benchmarks.shipping` times, with random numbers: only sizes count."""
 
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -65,6 +66,24 @@ def network() -> Container:
         for weights, offset, bend in zip(layers.weights, layers.offsets, bends, strict=True)
     ]
     return _container(_scaled(VALUES, dense), VALUES)
+
+
+def save_network(container: Container, path: Path) -> None:
+    """Write a network as arrays that another program can run, with some columns and its answer."""
+    held: dict[str, np.ndarray] = {}
+    for one in container.operations:
+        match one:
+            case Standardise(centre, scale):
+                held |= {"centre": centre, "scale": scale}
+            case Restore(_, scale):
+                held["restore"] = scale
+            case Dense(weights, offset):
+                number = sum(name.startswith("weights") for name in held)
+                held |= {f"weights_{number}": weights, f"offset_{number}": offset}
+    columns = np.random.default_rng(0).random((60, len(container.inputs)))
+    held |= {"columns": columns, "tendencies": container.predict(columns)}
+    single = {name: array.astype(np.float32) for name, array in held.items()}
+    np.savez(path, allow_pickle=False, **single)
 
 
 def forest(sizes: Sizes) -> Container:

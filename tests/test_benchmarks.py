@@ -139,6 +139,19 @@ def test_the_quick_shipping_mode_prints_every_way_and_every_goal(shipping, capsy
     assert printed.count("- goal: ") == 5
 
 
+def test_what_pytorch_is_timed_with_is_the_same_network(shipping, tmp_path):
+    """The file holds all that PyTorch needs; that it computes the same it checks itself."""
+    from benchmarks import shipping_models as models
+
+    models.save_network(models.network(), tmp_path / "network.npz")
+    held = dict(np.load(tmp_path / "network.npz"))
+    values = (held["columns"] - held["centre"]) / held["scale"]
+    for number in range(3):
+        values = values @ held[f"weights_{number}"] + held[f"offset_{number}"]
+        values = np.maximum(values, 0) if number < 2 else values
+    np.testing.assert_allclose(values * held["restore"], held["tendencies"], rtol=1e-3, atol=1e-5)
+
+
 def test_what_is_timed_through_onnx_computes_what_is_timed_natively(shipping):
     from benchmarks import shipping_models as models
 
