@@ -1,11 +1,13 @@
 """From a closure to a folder that a Fortran model can use: the same numbers, or nothing."""
 
+import inspect
 import json
 import os
 import re
 import shutil
 import subprocess
 from dataclasses import replace
+from importlib import import_module
 
 import jax.numpy as jnp
 import numpy as np
@@ -26,7 +28,7 @@ from closura.export.operations import (
     Select,
 )
 from closura.export.reading import read_container
-from closura.export.ship import export_closure
+from closura.export.ship import FORMATS, Export, export_closure
 from closura.export.translate import translate
 from closura.learners.linear import Linear, Polynomial
 from closura.learners.network import Network
@@ -210,6 +212,16 @@ def test_what_cannot_be_shipped_says_so_and_writes_nothing(name, alone, tmp_path
     if name != "predictor":
         assert line in message
     assert not (tmp_path / "deep").exists()
+
+
+@pytest.mark.parametrize("to", FORMATS)
+def test_every_format_is_called_in_the_same_way(to):
+    module, _, function = FORMATS[to].partition(":")
+    found = inspect.signature(getattr(import_module(module), function)).parameters.values()
+    _, *wanted = inspect.signature(Export.__call__).parameters.values()  # without self
+    assert [(one.name, one.kind, one.default) for one in found] == [
+        (one.name, one.kind, one.default) for one in wanted
+    ]
 
 
 def test_a_folder_that_exists_and_a_format_that_does_not_are_refused(alone, tmp_path):

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from closura.core.closure import AbstractClosure
 from closura.core.learner import Pairs
@@ -20,6 +20,29 @@ FORMATS = {
     "source": "closura.export.source:export_source",
     "guide_add": "closura.export.guide_add:export_guide_add",
 }
+
+
+class Export(Protocol):
+    """Takes a closure to another program: what `FORMATS` names.
+
+    To write one: (1) translate the closure, or say in one line why it cannot leave; (2) build the
+    folder inside `whole_folder`; (3) run at least 1000 states (`record`) through what was written,
+    and `hold` the difference; (4) write the figures as `parity.json`, and return them.
+    """
+
+    def __call__(
+        self,
+        closure: AbstractClosure,
+        folder: Path,
+        pairs: Sequence[Pairs],
+        *,
+        name: str,
+        missing: str = "report",
+        source: str = "",
+    ) -> dict[str, Any]:
+        """Return the figures, for arguments that `export_closure` has checked."""
+
+
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 
 
@@ -62,7 +85,7 @@ def export_closure(
     _check(Path(folder), name, missing)
     several = [pairs] if isinstance(pairs, Pairs) else list(pairs)
     module, _, function = FORMATS[to].partition(":")
-    send = getattr(import_module(module), function)
+    send: Export = getattr(import_module(module), function)
     return send(closure, Path(folder), several, name=name, missing=missing, source=source)
 
 
