@@ -130,9 +130,9 @@ def test_a_column_far_from_every_support_vector_gets_less():
     at = np.exp(-0.4 * 1.25) + 0.75 * np.exp(-0.4 * 0.0625) + 0.5 * np.exp(-0.4 * 6.25)
     # The score is 0.9 minus these; a ramp gives (0.8 - score) / 0.7, at most 1.
     assert near > 0.8 > 0.9 - at
-    np.testing.assert_allclose(guard.share(columns), [1, min(1, (at - 0.1) / 0.7), 0], rtol=1e-14)
+    np.testing.assert_allclose(guard.weights(columns), [1, min(1, (at - 0.1) / 0.7), 0], rtol=1e-14)
     decay = replace(guard, response=2)  # half of it for each unit beyond 0.1
-    np.testing.assert_allclose(decay.share(columns)[2], 0.5 ** (0.9 - 0.1), rtol=1e-12)
+    np.testing.assert_allclose(decay.weights(columns)[2], 0.5 ** (0.9 - 0.1), rtol=1e-12)
 
 
 def test_every_activation_of_the_networks_has_a_number_and_the_same_values():

@@ -60,10 +60,8 @@ def compute(
                 panel = np.clip(panel, lower, upper)
             case Finite():
                 panel = np.where(np.isfinite(panel), panel, 0.0)
-            case Novelty():
+            case Novelty() | KernelNovelty():
                 panel = panel * operation.weights(columns)[:, None]
-            case KernelNovelty():
-                panel = panel * operation.share(columns)[:, None]
             case Sphere():
                 panel = _over_spheres(operation, panel)
             case Add(indices):

@@ -204,8 +204,8 @@ def _packed_novelty(one: Novelty) -> list[bytes]:
 
 def _packed_kernel(one: KernelNovelty) -> list[bytes]:
     numbers = np.array([one.offset, *one.numbers, one.gamma])
-    arrays = (numbers, one.centre, one.scale, one.weights, one.vectors.T)
-    head = _whole(len(one.inputs), len(one.weights), one.response)
+    arrays = (numbers, one.centre, one.scale, one.heights, one.vectors.T)
+    head = _whole(len(one.inputs), len(one.heights), one.response)
     return [head, _wholes(one.inputs), *map(_reals, arrays)]
 
 

@@ -178,9 +178,9 @@ def _novelty(guard: Guarded, inputs: Sequence[Place], places: Any) -> Novelty | 
         return Novelty(rows, *bounds, 0.0, response, numbers)
     if isinstance(detector, SupportVectors):
         scaling = (np.asarray(detector.mean, float), np.asarray(detector.deviation, float))
-        vectors, weights = (np.asarray(a, float) for a in (detector.vectors, detector.weights))
+        vectors, heights = (np.asarray(a, float) for a in (detector.vectors, detector.weights))
         gamma, offset = float(detector.gamma), float(detector.offset)
-        return KernelNovelty(rows, *scaling, vectors, weights, gamma, offset, response, numbers)
+        return KernelNovelty(rows, *scaling, vectors, heights, gamma, offset, response, numbers)
     assert isinstance(detector, Distance)
     mean, axes = (np.asarray(a, float) for a in (detector.mean, detector.whitening))
     return Novelty(rows, mean, axes.ravel(), float(detector.offset), response, numbers, True)

@@ -26,7 +26,7 @@ def respond(score: np.ndarray, response: int, numbers: tuple[float, float, float
 class KernelNovelty:
     """The panel is multiplied by a weight that falls where no support vector is near a column.
 
-    The score is minus the sum of weights * exp(-gamma |x - vector|^2), minus the offset, with x
+    The score is minus the sum of heights * exp(-gamma |x - vector|^2), minus the offset, with x
     the scaled inputs.
 
     Args:
@@ -34,7 +34,7 @@ class KernelNovelty:
         centre: Of each of these.
         scale: Of each of these.
         vectors: Support vectors, scaled, (vector, input).
-        weights: Of each vector.
+        heights: Of the bump of each vector.
         gamma: How fast a vector's bump falls.
         offset: Score that counts as 0.
         response: 0 mask, 1 ramp, 2 decay.
@@ -46,7 +46,7 @@ class KernelNovelty:
     centre: np.ndarray
     scale: np.ndarray
     vectors: np.ndarray
-    weights: np.ndarray
+    heights: np.ndarray
     gamma: float
     offset: float
     response: int
@@ -55,10 +55,10 @@ class KernelNovelty:
     def width(self) -> tuple[int, int]:
         return len(self.inputs), 1
 
-    def share(self, columns: np.ndarray) -> np.ndarray:
+    def weights(self, columns: np.ndarray) -> np.ndarray:
         """Return the weight of each column (column, input)."""
         scaled = (columns[:, self.inputs].astype(float) - self.centre) / self.scale
         score = np.full(len(columns), -self.offset)
-        for vector, weight in zip(self.vectors, self.weights, strict=True):
-            score -= weight * np.exp(-self.gamma * ((scaled - vector) ** 2).sum(axis=1))
+        for vector, height in zip(self.vectors, self.heights, strict=True):
+            score -= height * np.exp(-self.gamma * ((scaled - vector) ** 2).sum(axis=1))
         return respond(score, self.response, self.numbers)

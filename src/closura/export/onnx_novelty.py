@@ -50,7 +50,7 @@ def _kernel_score(node: Any, one: KernelNovelty, seen: str) -> str:
     both = node("MatMul", scaled, -2 * one.vectors.T)
     distance = node("Add", node("Add", squares, both), (one.vectors**2).sum(axis=1))
     bumps = node("Exp", node("Mul", node("Max", distance, 0.0), -one.gamma))
-    return node("Sub", node("MatMul", bumps, -one.weights[:, None]), one.offset)
+    return node("Sub", node("MatMul", bumps, -one.heights[:, None]), one.offset)
 
 
 def _respond(node: Any, one: Novelty | KernelNovelty, score: str) -> str:

@@ -192,10 +192,10 @@ def _novelty(words: _Words) -> Novelty:
 def _kernel(words: _Words) -> KernelNovelty:
     inputs, vectors, response = (int(number) for number in words.wholes(3))
     indices, numbers = words.wholes(inputs), words.reals(5).tolist()
-    centre, scale, weights = (words.reals(count) for count in (inputs, inputs, vectors))
+    centre, scale, heights = (words.reals(count) for count in (inputs, inputs, vectors))
     places = words.reals(inputs * vectors).reshape(inputs, vectors).T
     told = (numbers[4], numbers[0], response, (numbers[1], numbers[2], numbers[3]))
-    return KernelNovelty(indices, centre, scale, places, weights, *told)
+    return KernelNovelty(indices, centre, scale, places, heights, *told)
 
 
 def _trees(words: _Words, kind: int) -> Trees:

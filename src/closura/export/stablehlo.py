@@ -72,8 +72,7 @@ def export_stablehlo(
             cast = jax.tree.map(lambda a, kind=kind: jnp.asarray(a, kind), (fields, outside))
             content, largest = _prove(closure, _arguments(closure, *cast), precision)
             (built / f"{name}_{precision}.stablehlo").write_bytes(content)
-            told = {"largest": largest, "allowed": TOLERANCE[precision]}
-            figures["native"][precision] = told
+            figures["native"][precision] = {"largest": largest, "allowed": TOLERANCE[precision]}
         write_json(built / "parity.json", figures | {"arguments": _shapes(closure, fields)})
         (built / "README.md").write_text(_page(closure, name, figures, fields))
     return figures

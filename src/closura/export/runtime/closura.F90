@@ -593,7 +593,7 @@ contains
   end subroutine parse_novelty
 
   ! How far a column is from all support vectors: offset, cutoff, end, rate and gamma stand in phi;
-  ! the centre of each input in first_double, its scale in second_double, the weight of each vector
+  ! the centre of each input in first_double, its scale in second_double, the height of each vector
   ! in sigma and the vectors, vectors fastest, in vectors. `terms` is the number of vectors.
   subroutine parse_kernel(one, reader, problem)
     type(operation), intent(inout) :: one
