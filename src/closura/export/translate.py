@@ -164,6 +164,19 @@ def _(predictor: TreeSum) -> list[Operation]:
     return [*rounds_of_trees(predictor)]
 
 
+def _check_numbers(told: list[Operation]) -> None:
+    """Raise ValueError where a number of an operation is not finite."""
+    for one in told:
+        for name, values in vars(one).items():
+            known = not isinstance(values, np.ndarray) or np.isfinite(values).all()
+            if not known:
+                count = int(np.size(values) - np.count_nonzero(np.isfinite(values)))
+                raise ValueError(
+                    f"{count} {name} of the closure's {type(one).__name__} are not finite, as "
+                    "training with missing values may leave them; fit it again without these."
+                )
+
+
 def _noise(term: AR1Noise, layout: Layout) -> list[Operation]:
     rows: list[np.ndarray] = []
     phi: list[np.ndarray] = []
@@ -197,19 +210,6 @@ def _range(closure: AbstractClosure, layout: Layout) -> tuple[Any, Any]:
         upper[rows] = np.minimum(upper[rows], np.asarray(found.upper))
     known = len(lower) > 0 and bool(np.all(np.isfinite(lower) & np.isfinite(upper)))
     return (lower, upper) if known else (None, None)
-
-
-def _check_numbers(told: list[Operation]) -> None:
-    """Raise ValueError where a number of an operation is not finite."""
-    for one in told:
-        for name, values in vars(one).items():
-            known = not isinstance(values, np.ndarray) or np.isfinite(values).all()
-            if not known:
-                count = int(np.size(values) - np.count_nonzero(np.isfinite(values)))
-                raise ValueError(
-                    f"{count} {name} of the closure's {type(one).__name__} are not finite, as "
-                    "training with missing values may leave them; fit it again without these."
-                )
 
 
 def _units(pairs: Pairs, name: str, *, target: bool = False) -> str:

@@ -57,10 +57,13 @@ module closura
   integer(int32), parameter :: mark = 16909060_int32, swapped_mark = 67305985_int32
   integer(int32), parameter :: done = 1162760004_int32                         ! 'DONE'
   integer, parameter :: head_words = 8, tail_words = 2
+  integer, parameter :: usual_sections = 1000   ! of more there must be proof before room is made
   integer(int32), parameter :: not_finite = 2139095040_int32   ! bits of infinity in single precision
   integer, parameter :: op_select = 10, op_standardise = 11, op_restore = 12, op_dense = 13, &
     op_polynomial = 14, op_trees = 15, op_add = 16, op_noise = 17, op_rounds = 18, &
-    op_clip = 19, op_novelty = 20, op_finite = 21, op_kernel = 25, op_onnx = 30
+    op_clip = 19, op_novelty = 20, op_finite = 21, op_onnx = 30
+
+  integer, parameter :: op_support = 25   ! an op_novelty once it is read
 
   ! Panels lie on the stack: a block of columns before and after an operation.
   integer, parameter :: buffer = 32768          ! numbers in a panel
@@ -71,9 +74,7 @@ module closura
   integer, parameter :: accumulators = 256      ! outputs of trees that are summed together
   integer, parameter :: herd = 16               ! columns that go down a tree together
   integer, parameter :: flock = 8               ! trees whose leaves are fetched together
-  integer, parameter :: bundle = 64             ! support vectors that are measured together
   integer, parameter :: words_at_once = 65536   ! of a file that is read
-  integer, parameter :: usual_sections = 1000   ! of more there must be proof before room is made
 
   type :: column_text
     character(len=closura_text_length) :: name = '', units = ''
@@ -413,8 +414,8 @@ contains
       one%outputs = one%inputs
     case (op_novelty)
       call parse_novelty(one, reader, problem)
-    case (op_kernel)
-      call parse_kernel(one, reader, problem)
+    case (op_support)
+      call parse_support(one, reader, problem)
     case (op_standardise, op_restore, op_clip)
       one%inputs = take_whole(reader)
       one%outputs = one%inputs
@@ -592,22 +593,24 @@ contains
     if (one%activation == 2 .and. .not. (one%phi(4) > 0 .and. one%phi(4) < 1)) reader%failed = .true.
   end subroutine parse_novelty
 
-  ! How far a column is from all support vectors: offset, cutoff, end, rate and gamma stand in phi;
-  ! the centre of each input in first_double, its scale in second_double, the height of each vector
-  ! in sigma and the vectors, vectors fastest, in vectors. `terms` is the number of vectors.
-  subroutine parse_kernel(one, reader, problem)
+  ! Novelty by support vectors: offset, cutoff, end, rate and gamma stand in phi; the centre of each
+  ! input in first_double, its scale in second_double, the height of each vector in sigma and the
+  ! vectors, vectors fastest, in vectors. From here on it is an op_novelty.
+  subroutine parse_support(one, reader, problem)
     type(operation), intent(inout) :: one
     type(word_reader), intent(inout) :: reader
     integer, intent(inout) :: problem
+    integer :: count
     integer(int64) :: numbers
 
+    one%kind = op_novelty
     one%inputs = take_whole(reader)
-    one%terms = take_whole(reader)
+    count = take_whole(reader)
     one%activation = take_whole(reader)
-    if (one%inputs < 1 .or. one%terms < 1) reader%failed = .true.
+    if (one%inputs < 1 .or. count < 1) reader%failed = .true.
     if (one%activation < 0 .or. one%activation > 2) reader%failed = .true.
     if (one%inputs > widest .or. reader%failed) return
-    numbers = int(one%inputs, int64) * one%terms
+    numbers = int(one%inputs, int64) * count
     if (numbers > min((reader%last - reader%at + 1) / 2, int(huge(0), int64))) then
       reader%failed = .true.
       return
@@ -616,13 +619,13 @@ contains
     call take_reals(reader, 5, one%phi, problem)
     call take_reals(reader, one%inputs, one%first_double, problem)
     call take_reals(reader, one%inputs, one%second_double, problem)
-    call take_reals(reader, one%terms, one%sigma, problem)
+    call take_reals(reader, count, one%sigma, problem)
     call take_reals(reader, int(numbers), one%vectors, problem)
     if (reader%failed .or. problem /= 0) return
     if (any(abs(one%second_double) < tiny(1.0_real64)) .or. one%phi(5) < 0) reader%failed = .true.
     if (one%activation == 1 .and. .not. one%phi(3) > one%phi(2)) reader%failed = .true.
     if (one%activation == 2 .and. .not. (one%phi(4) > 0 .and. one%phi(4) < 1)) reader%failed = .true.
-  end subroutine parse_kernel
+  end subroutine parse_support
 
   ! A graph of ONNX: its bytes are kept until it is opened. `terms` is their number, `horner` says
   ! whether the graph computes in double precision, `trees` how many columns make a sphere.
@@ -687,7 +690,7 @@ contains
           model%memory = model%memory + one%inputs
         case (op_add)
           if (out_of_range(one%indices, model%outputs) .or. one%inputs /= rows) return
-        case (op_novelty, op_kernel)
+        case (op_novelty)
           if (rows < 0 .or. out_of_range(one%indices, model%inputs)) return
           one%outputs = rows   ! it changes no width
         case (op_onnx)
@@ -1265,8 +1268,8 @@ contains
     integer :: input, number
 
     score = 0
-    if (one%kind == op_kernel) then
-      score = kernel_score(one, values)
+    if (allocated(one%vectors)) then
+      score = support_score(one, values)
     else if (one%terms > 0) then
       do number = 1, one%terms
         axis = 0
@@ -1299,26 +1302,27 @@ contains
   end function weight_of
 
   ! Minus the bumps of the support vectors at a column: large far away from all of them.
-  pure real(real64) function kernel_score(one, values)
+  pure real(real64) function support_score(one, values)
     type(operation), intent(in) :: one
     real(real64), intent(in) :: values(*)   ! the inputs that are looked at
+    integer, parameter :: bundle = 64       ! vectors whose distances are found together
     real(real64) :: squares(bundle), scaled
     integer :: first, input, many, place
 
-    kernel_score = -one%phi(1)
-    do first = 0, one%terms - 1, bundle
-      many = min(bundle, one%terms - first)
+    support_score = -one%phi(1)
+    do first = 0, size(one%sigma) - 1, bundle
+      many = min(bundle, size(one%sigma) - first)
       squares(1:many) = 0
       do input = 1, one%inputs
         scaled = (values(input) - one%first_double(input)) / one%second_double(input)
         scaled = min(max(scaled, -1e99_real64), 1e99_real64)   ! its square is finite
-        place = (input - 1) * one%terms + first
+        place = (input - 1) * size(one%sigma) + first
         squares(1:many) = squares(1:many) + (one%vectors(place + 1:place + many) - scaled)**2
       end do
-      kernel_score = kernel_score &
+      support_score = support_score &
         - sum(one%sigma(first + 1:first + many) * exp(-one%phi(5) * squares(1:many)))
     end do
-  end function kernel_score
+  end function support_score
 
   ! ---- Random numbers ------------------------------------------------------------------------
 
@@ -1430,7 +1434,7 @@ contains
             call clip_single(one, count, panel(:, now))
           case (op_finite)
             call finite_or_zero_single(one, count, panel(:, now))
-          case (op_novelty, op_kernel)
+          case (op_novelty)
             call weigh_single(one, columns(:, first:last), panel(:, now), state(1:count))
           case (op_dense)
             call dense_single(one, count, panel(:, now), panel(:, 3 - now))
@@ -2184,7 +2188,7 @@ contains
             call clip_double(one, count, panel(:, now))
           case (op_finite)
             call finite_or_zero_double(one, count, panel(:, now))
-          case (op_novelty, op_kernel)
+          case (op_novelty)
             call weigh_double(one, columns(:, first:last), panel(:, now), state(1:count))
           case (op_dense)
             call dense_double(one, count, panel(:, now), panel(:, 3 - now))
