@@ -6,9 +6,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from closura.export.activations import ACTIVATION_CODES
 from closura.export.container import Column, Container, to_bytes, with_checksum, write_container
 from closura.export.operations import (
-    ACTIVATION_CODES,
     Add,
     Clip,
     Dense,
@@ -152,8 +152,8 @@ def test_every_truncation_and_every_flipped_bit_is_found(container):
 
 WRONG = {
     "newer": (
-        lambda c: with_checksum(c[:8] + bytes([3]) + c[9:]),
-        "is of format 3, newer than the formats 1 to 2",
+        lambda c: with_checksum(c[:8] + bytes([4]) + c[9:]),
+        "is of format 4, newer than the formats 1 to 3",
     ),
     "older": (
         lambda c: with_checksum(c[:8] + bytes([0]) + c[9:]),
