@@ -28,6 +28,7 @@ from benchmarks.measure import (
     run_child,
     spread,
 )
+from benchmarks.shipping_grid import measure_natively
 from benchmarks.shipping_models import (
     QUICK,
     VALUES,
@@ -166,21 +167,23 @@ def measure_all(
     return found
 
 
-def measure_image(build: Path, rounds: int, sizes: Sizes) -> Found:
+def measure_image(compiler: str, build: Path, rounds: int, sizes: Sizes) -> dict[str, Found]:
     """Return the timings of one sphere through a U-Net."""
-    model = build / "image.onnx"
-    model.write_bytes(to_onnx(image_network(sizes)))
-    rows, lines = sizes.grid
-    return measure([sys.executable, SESSION, model], rounds, rows * lines)
+    model, held = build / "image.onnx", image_network(sizes)
+    model.write_bytes(to_onnx(held))
+    count = sizes.grid[0] * sizes.grid[1]
+    command = (compiler, *FLAGS)
+    found = measure_natively(command, build, rounds, held, count, measure)
+    return found | {"ONNX in Python": measure([sys.executable, SESSION, model], rounds, count)}
 
 
-def print_image(found: Found, sizes: Sizes) -> None:
-    """Print the row of the U-Net."""
+def print_image(found: dict[str, Found], sizes: Sizes) -> None:
+    """Print the rows of the U-Net."""
     rows, lines = sizes.grid
     halved = f"{sizes.halvings} halvings, {sizes.width} channels at the finest"
-    row = _row(f"U-Net of {halved}, ONNX in Python", found)
+    told = [_row(f"U-Net of {halved}, {name}", one) for name, one in found.items()]
     title = f"A sphere of {rows} x {lines} with {sizes.channels} channels, single precision"
-    print_table(f"{title}, one core", HEADING, [row])
+    print_table(f"{title}, one core", HEADING, told)
 
 
 def print_goals(found: dict[str, Found]) -> None:
@@ -210,7 +213,7 @@ def main(rounds: int, sizes: Sizes, torch_python: str | None = None) -> None:
     print(f"Measured on {machine()}. Load averages before it began: {load()}.", flush=True)
     with tempfile.TemporaryDirectory() as place:
         found = measure_all(compiler, Path(place), rounds, sizes, torch_python)
-        image = measure_image(Path(place), rounds, sizes)
+        image = measure_image(compiler, Path(place), rounds, sizes)
     print_figures(found, sizes.columns)
     print_image(image, sizes)
     print_goals(found)

@@ -4,6 +4,17 @@ import jax
 import numpy as np
 
 from closura.export.container import Column, Container
+from closura.export.grid import (
+    Around,
+    Coarsen,
+    Convolve,
+    Hear,
+    Image,
+    Merge,
+    Mesh,
+    Refine,
+    Tell,
+)
 from closura.export.kernel import KernelNovelty
 from closura.export.operations import (
     Add,
@@ -62,6 +73,31 @@ def everything() -> Container:
     clip = Clip(np.array([-2.0, -1.0]), np.array([1.5, 0.5]))
     told = (both, boosted, clip, near, Finite(2), add, both, dense, far, add, *told)
     told = (both, scaling, support_vectors(), add, *told)
+    return Container(RING[:2], RING[3:], told, np.zeros(2), np.ones(2), about={"a": 1})
+
+
+def on_grid(place: tuple[int, int] = (2, 4)) -> Container:
+    """A file of two inputs that has every operation on a grid."""
+    draw, both = np.random.default_rng(5), np.array([0, 1])
+    nothing, every, signs = np.zeros(0, int), Select(both), np.array([-1, 1])
+
+    def numbers(*shape: int) -> np.ndarray:
+        return draw.normal(size=shape).astype(np.float32)
+
+    first = Convolve(numbers(3, 3, 2, 3), numbers(3), "relu", (True, False), signs)
+    second = Convolve(numbers(3, 3, 3, 2), numbers(2), "silu", (False, False), nothing)
+    third = Convolve(numbers(3, 3, 5, 2).astype(float), numbers(2), "tanh", (True, False), nothing)
+    image = (Image(place, (True, False), place[0] % 2, signs), Dense(numbers(2, 2), numbers(2)))
+    image += (first, Coarsen(), second, Refine(), third, Merge(numbers(2, 2), numbers(2)))
+    index = draw.integers(0, np.prod(place), (np.prod(place), 3))
+    hear = (Hear(numbers(2, 2), numbers(3, 2), numbers(3, 2), "gelu", True, False),
+            Hear(numbers(2, 2), numbers(3, 2), numbers(3, 2), "elu", False, True))  # fmt: skip
+    mesh = (Mesh(place, 2, index, numbers(*index.shape, 6)), Tell(numbers(2, 10), numbers(10)))
+    mesh += (hear[0], Tell(numbers(2, 6), numbers(6)), hear[1], Merge(numbers(2, 2), numbers(2)))
+    around = Around(place, (True, False), both[1:], signs[:1], both[:1])
+    near = (around, Dense(numbers(10, 2), numbers(2)))
+    noise, clip = Noise(both[::-1], np.array([0.5, 0.2]), np.ones(2)), Clip(-np.ones(2), np.ones(2))
+    told = (*near, Add(both), every, *image, clip, Add(both[::-1]), every, *mesh, Add(both), noise)
     return Container(RING[:2], RING[3:], told, np.zeros(2), np.ones(2), about={"a": 1})
 
 

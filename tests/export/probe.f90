@@ -19,6 +19,8 @@ program probe
     call misuse(trim(argument))
   case ('alike')
     call alike(trim(argument))
+  case ('sphere')
+    call sphere(trim(argument))
   case ('draw')
     call draw()
   end select
@@ -42,14 +44,17 @@ contains
 
   subroutine use_it(model)
     type(closura_model), intent(in) :: model
-    integer, parameter :: count = 7
-    real(real64) :: columns(closura_inputs(model), count), tendencies(closura_outputs(model), count)
-    real(real64) :: memory(closura_memory(model), count)
-    real(real32) :: single(closura_outputs(model), count)
-    integer :: status, flags(count)
+    real(real64), allocatable :: columns(:, :), tendencies(:, :), memory(:, :)
+    real(real32), allocatable :: single(:, :)
+    integer, allocatable :: flags(:)
+    integer :: status, count
 
+    count = 7
+    if (product(closura_grid(model)) > 1) count = 2 * min(product(closura_grid(model)), 500)
+    allocate(columns(closura_inputs(model), count), tendencies(closura_outputs(model), count))
+    allocate(memory(closura_memory(model), count), single(closura_outputs(model), count), flags(count))
     call random_number(columns)
-    if (size(columns) > 0) columns(1, 3) = nothing()
+    if (size(columns) > 0) columns(1, merge(3, count, count == 7)) = nothing()
     call closura_draw(1, 2, 3, memory)
     call closura_start(model, memory, memory, status)
     call closura_advance(model, memory, memory, status)
@@ -140,13 +145,16 @@ contains
   ! Whether columns get the same bits alone, in pieces, in threads and all at once.
   subroutine alike(file)
     character(len=*), intent(in) :: file
-    integer, parameter :: count = 1003
     type(closura_model) :: model
     real(real64), allocatable :: columns(:, :), whole(:, :), parts(:, :)
     real(real32), allocatable :: whole_single(:, :), parts_single(:, :)
-    integer :: status, first, last, worst
+    integer :: status, first, last, worst, count, piece
 
     call closura_load(model, file, status)
+    piece = product(closura_grid(model))
+    count = 7 * piece
+    if (piece == 1) count = 1003
+    if (piece == 1) piece = 13
     allocate(columns(closura_inputs(model), count))
     allocate(whole(closura_outputs(model), count), parts(closura_outputs(model), count))
     allocate(whole_single(closura_outputs(model), count), parts_single(closura_outputs(model), count))
@@ -155,8 +163,8 @@ contains
     call closura_predict(model, real(columns, real32), whole_single, status)
     worst = 0
     !$omp parallel do private(last, status) schedule(dynamic) num_threads(2) reduction(max: worst)
-    do first = 1, count, 13
-      last = min(first + 12, count)
+    do first = 1, count, piece
+      last = min(first + piece - 1, count)
       call closura_predict(model, columns(:, first:last), parts(:, first:last), status)
       worst = max(worst, status)
       call closura_predict(model, real(columns(:, first:last), real32), &
@@ -167,6 +175,36 @@ contains
     print '(i0, 1x, l1, 1x, l1)', worst, all(abs(whole - parts) <= 0), &
       all(abs(whole_single - parts_single) <= 0)
   end subroutine alike
+
+  ! Two spheres, of which the second holds a NaN in its last column, and columns that make none.
+  subroutine sphere(file)
+    character(len=*), intent(in) :: file
+    type(closura_model) :: model
+    real(real64), allocatable :: columns(:, :), tendencies(:, :)
+    real(real32), allocatable :: single(:, :)
+    integer, allocatable :: flags(:)
+    integer :: status, count
+
+    call closura_load(model, file, status)
+    count = 2 * product(closura_grid(model))
+    print '(a, i0, 1x, i0)', 'grid ', closura_grid(model)
+    allocate(columns(closura_inputs(model), count), tendencies(closura_outputs(model), count))
+    allocate(single(closura_outputs(model), count), flags(count))
+    call random_number(columns)
+    call closura_predict(model, columns(:, 2:), tendencies(:, 2:), status)
+    call say('columns', status, model)
+    call closura_predict(model, columns(:, 1:0), tendencies(:, 1:0), status)
+    call say('none', status, model)
+    columns(1, count) = nothing()
+    call closura_predict(model, columns, tendencies, status, flags=flags)
+    call say('missing', status, model)
+    print '(a, 100i1)', 'flags ', flags
+    print '(a, 100l1)', 'finite ', ibits(transfer(tendencies(1, :), [1_8], count), 52, 11) < 2047
+    call closura_predict(model, real(columns, real32), single, status, flags=flags)
+    call say('single', status, model)
+    print '(a, 100i1)', 'flags ', flags
+    call closura_free(model)
+  end subroutine sphere
 
   ! Numbers of 2 rows and 3 columns, the first of which is number 5, for seed 11 and step -7.
   subroutine draw()

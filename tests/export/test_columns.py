@@ -5,10 +5,13 @@ import numpy as np
 import pytest
 
 from closura.closures.atmosphere import Column, ColumnNeighbourhood
+from closura.closures.novelty import Guarded
+from closura.export.guards import settle
 from closura.export.reading import read_container
 from closura.export.ship import export_closure
 from closura.export.translate import translate
 from closura.learners.boosted import BoostedTrees
+from closura.learners.forest import Forest
 from closura.learners.linear import Linear
 from closura.learners.network import Network
 from closura.learners.noise import WithNoise
@@ -62,10 +65,13 @@ def test_what_a_column_in_the_host_gives_is_what_the_model_got(atmosphere, key):
     np.testing.assert_array_equal(found[:2], 0)  # levels that are not predicted
 
 
+NEAR = ColumnNeighbourhood(variables=("u", "v"), input_levels=(1, 3), output_levels=(2, 4))
 LEARNERS = {
     "network": Network(FEATURES, width=6, depth=1, epochs=1, batch=64),
     "noise": WithNoise(Linear(FEATURES)),
     "boosted": BoostedTrees(features=FEATURES, rounds=6, depth=3),
+    "near": Network(NEAR, width=6, depth=1, epochs=1, batch=64),
+    "grove": Forest(features=NEAR, trees=3, leaves=9),
     "rounds": BoostedTrees(features=FEATURES, rounds=9, depth=2, shared=False),
 }
 
@@ -76,16 +82,43 @@ def test_columns_pass_the_gate(name, to, gfortran, atmosphere, key, tmp_path):
     closure = LEARNERS[name].fit(atmosphere, key=key)
     figures = export_closure(closure, tmp_path / "out", pairs=atmosphere, to=to)
     assert figures["cases"] >= 1000
-    trees = {"boosted": 6, "rounds": 9 * 6}.get(name, 0)  # 3 levels of u and of v are predicted
+    # 3 levels of u and of v are predicted
+    trees = {"boosted": 6, "grove": 3, "rounds": 9 * 6}.get(name, 0)
     different = figures.get("branches", {"compared": 0, "different": 0})
     assert different == {"compared": trees * figures["cases"], "different": 0}
     assert all(one["largest"] <= one["allowed"] for one in figures["native"].values())
     held = read_container(tmp_path / "out" / "learned.closura")
     assert held.memory == (2 * LEVELS if name == "noise" else 0)
-    assert "one column of the atmosphere" in (tmp_path / "out" / "README.md").read_text()
+    page = (tmp_path / "out" / "README.md").read_text()
+    assert "one column of the atmosphere" in page
+    assert ("6 latitudes of 8 longitudes" in page) == (name in ("near", "grove"))
 
 
-def test_a_neighbourhood_of_columns_is_refused(atmosphere, key):
-    closure = Linear(ColumnNeighbourhood()).fit(atmosphere, key=key)
-    with pytest.raises(ValueError, match="ColumnNeighbourhood features cannot be shipped; what ca"):
-        translate(closure, atmosphere)
+@pytest.mark.parametrize("latitudes", [(-90, -40, 0, 40, 90), (-80, -30, 30, 80), (-60, 15, 90)])
+def test_a_neighbourhood_is_gathered_as_the_model_does(latitudes, gfortran, key, tmp_path):
+    # Seven longitudes: beyond a pole no column lies half-way round, and two are averaged.
+    draw, shape = np.random.default_rng(3), (1, 6, 3, len(latitudes), 7)
+    inputs = {name: draw.normal(size=shape) for name in ("u", "T")}
+    place = {"lat": np.array(latitudes, float), "lon": np.arange(7) * 360 / 7}
+    pairs = made_pairs(6, inputs=inputs, targets={"T": inputs["u"]}, static={}, coordinates=place)
+    closure = Linear(ColumnNeighbourhood()).fit(pairs, key=key)
+    figures = export_closure(closure, tmp_path / "out", pairs=pairs)
+    assert figures["cases"] == 6 * 7 * len(latitudes)
+    assert figures["reference"]["largest"] <= 1e-12
+    assert figures["native"]["double"]["largest"] <= 1e-12
+    held = read_container(tmp_path / "out" / "learned.closura")
+    assert [one.name for one in held.inputs][-2:] == ["sin latitude", "cos latitude"]
+    assert len(held.inputs) == 3 + 3 + 2
+    run_onnx = export_closure(closure, tmp_path / "onnx", pairs=pairs, to="onnx")
+    assert run_onnx["native"]["single"]["largest"] <= 1e-5
+    with pytest.raises(ValueError, match="a neighbourhood of columns cannot be shipped as that"):
+        export_closure(closure, tmp_path / "mom6", pairs=pairs, to="mom6")
+
+
+def test_novelty_of_a_neighbourhood_is_refused(atmosphere, key):
+    closure = Guarded(Linear(NEAR).fit(atmosphere, key=key)).fit(atmosphere)
+    line = "Guarded that looks at ColumnNeighbourhood cannot be shipped: .* features=Column"
+    with pytest.raises(ValueError, match=line):
+        settle(closure, atmosphere)
+    alone = Guarded(closure.closure, features=FEATURES).fit(atmosphere)
+    settle(alone, atmosphere)

@@ -6,10 +6,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from closura.export.activations import ACTIVATION_CODES
 from closura.export.container import Column, Container, to_bytes, with_checksum, write_container
 from closura.export.onnx import with_graph
 from closura.export.operations import (
-    ACTIVATION_CODES,
     Add,
     Clip,
     Dense,
@@ -184,8 +184,8 @@ def test_damage_with_a_checksum_that_is_right_is_one_line(container):
 
 WRONG = {
     "newer": (
-        lambda c: with_checksum(c[:8] + bytes([3]) + c[9:]),
-        "is of format 3, newer than the formats 1 to 2",
+        lambda c: with_checksum(c[:8] + bytes([4]) + c[9:]),
+        "is of format 4, newer than the formats 1 to 3",
     ),
     "older": (
         lambda c: with_checksum(c[:8] + bytes([0]) + c[9:]),

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from closura.export.container import to_bytes, with_checksum, write_container
-from shipped import everything, network
+from shipped import everything, network, on_grid
 
 RUNTIME = Path(__file__).parents[2] / "src" / "closura" / "export" / "runtime"
 FINE = "0 closura: no error."
@@ -36,8 +36,12 @@ def folder(tmp_path):
     return write
 
 
-def test_every_truncation_of_a_file_is_a_status(ask, folder):
-    content = to_bytes(everything())
+KINDS = pytest.mark.parametrize("kind", [everything, on_grid])
+
+
+@KINDS
+def test_every_truncation_of_a_file_is_a_status(kind, ask, folder):
+    content = to_bytes(kind())
     found = load(ask, folder(content[:length] for length in range(len(content))))
     kinds = {line.partition(" ")[0] for line in found}
     assert kinds <= {"3", "4"}, kinds  # cut off; or too short to know whose it is
@@ -45,8 +49,9 @@ def test_every_truncation_of_a_file_is_a_status(ask, folder):
     assert load(ask, folder([content])) == [FINE]
 
 
-def test_random_damage_is_a_status_by_the_checksum(ask, folder):
-    content, draw = to_bytes(everything()), np.random.default_rng(0)
+@KINDS
+def test_random_damage_is_a_status_by_the_checksum(kind, ask, folder):
+    content, draw = to_bytes(kind()), np.random.default_rng(0)
 
     def flipped() -> bytes:
         damaged = bytearray(content)
@@ -64,9 +69,10 @@ def test_random_damage_is_a_status_by_the_checksum(ask, folder):
     assert [line.partition(" ")[0] for line in said] == ["6", "7"]
 
 
-def test_damage_with_a_checksum_that_is_right_is_never_a_crash(ask, folder):
+@KINDS
+def test_damage_with_a_checksum_that_is_right_is_never_a_crash(kind, ask, folder):
     """What the checksum would catch gets through to the parser here, and into what it computes."""
-    content, draw = to_bytes(everything()), np.random.default_rng(1)
+    content, draw = to_bytes(kind()), np.random.default_rng(1)
     words = np.frombuffer(content, "<i4")
     extremes = np.array([-1, 0, 1, 2, 3, 4, 8, 17, 8192, 8193, 2**30, 2**31 - 1, -(2**31)])
 
@@ -84,7 +90,7 @@ def test_damage_with_a_checksum_that_is_right_is_never_a_crash(ask, folder):
 
 def test_files_of_other_kinds_say_what_they_are(ask, tmp_path, folder):
     content = to_bytes(everything())
-    newer = with_checksum(content[:8] + bytes([3]) + content[9:])
+    newer = with_checksum(content[:8] + bytes([4]) + content[9:])
     older = with_checksum(content[:8] + bytes([0]) + content[9:])
     unknown = bytearray(content)
     place = content.index(np.array([10, 0], "<i4").tobytes())
@@ -95,11 +101,11 @@ def test_files_of_other_kinds_say_what_they_are(ask, tmp_path, folder):
     files = folder([newer, older, with_checksum(bytes(unknown)), swapped, long, text, b""])
     found = load(ask, [*files, tmp_path / "nowhere.closura", tmp_path])
     assert found[0] == (
-        "3005 closura: the file has format 3, newer than the formats 1 to 2 that this closura.F90 "
+        "4005 closura: the file has format 4, newer than the formats 1 to 3 that this closura.F90 "
         "reads; take the closura.F90 that was exported with it, or export it again."
     )
-    assert [int(line.partition(" ")[0]) for line in found] == [3005, 5, 77008, 0, 6, 4, 3, 1, 2]
-    assert found[1].startswith("5 closura: the file has format 0, older than the formats 1 to 2")
+    assert [int(line.partition(" ")[0]) for line in found] == [4005, 5, 77008, 0, 6, 4, 3, 1, 2]
+    assert found[1].startswith("5 closura: the file has format 0, older than the formats 1 to 3")
     assert found[-2] == "1 closura: the file cannot be opened; check its path and permissions."
 
 
@@ -146,6 +152,42 @@ def test_a_column_with_nan_is_flagged_and_gets_what_the_guard_says(ask, tmp_path
 def test_a_column_gets_the_same_bits_in_any_piece_and_thread(ask, tmp_path, width, precise):
     write_container(tmp_path / "a.closura", replace(network(width), precise=precise))
     assert ask("alike", str(tmp_path / "a.closura")) == ["0 T T"]
+
+
+@pytest.mark.parametrize("precise", [False, True])
+def test_a_sphere_gets_the_same_bits_alone_and_in_threads(ask, tmp_path, precise):
+    container = on_grid((5, 8))
+    quiet = replace(container, operations=container.operations[:-1], precise=precise)
+    write_container(tmp_path / "a.closura", quiet)
+    assert ask("alike", str(tmp_path / "a.closura")) == ["0 T T"]
+
+
+@pytest.mark.parametrize("precise", [False, True])
+def test_columns_that_make_no_sphere_and_what_is_missing_are_told(ask, tmp_path, precise):
+    container = on_grid((3, 4))
+    quiet = replace(container, operations=container.operations[:-1], precise=precise)
+    write_container(tmp_path / "a.closura", quiet)
+    missing = "12030 closura: 12 columns hold NaN or infinity and got NaN back; look for them"
+    told = ask("sphere", str(tmp_path / "a.closura"))
+    grid, columns, none, first, flags, finite, second, again = told
+    assert grid == "grid 3 4" and none == f"none: {FINE}"
+    assert columns == (
+        "columns: 12029 closura: this network sees whole spheres of 12 columns (3 latitudes of 4 "
+        "longitudes); hand over all of them, in the order of the training."
+    )
+    assert first.startswith(f"missing: {missing}") and second.startswith(f"single: {missing}")
+    assert flags == again == "flags " + 12 * "0" + 12 * "1"
+    assert finite == "finite " + 12 * "T" + 12 * "F"
+
+
+def test_a_missing_column_spoils_only_those_around_it(ask, tmp_path):
+    near, dense, add = on_grid((5, 4)).operations[:3]
+    container = replace(on_grid((5, 4)), operations=(near, dense, add))
+    write_container(tmp_path / "a.closura", container)
+    found = ask("sphere", str(tmp_path / "a.closura"))
+    # The last column, of rows of 4: line 4 is beside lines 3, 4 and 1 of its row and of the one
+    # before, and half-way round beyond the last row it is beside lines 1, 2 and 3.
+    assert found[4] == found[7] == "flags " + 20 * "0" + 12 * "0" + "1011" + "1111"
 
 
 def threefry(key, counter):
@@ -226,17 +268,22 @@ program count_allocations
   use closura
   use, intrinsic :: iso_fortran_env, only: real32, real64
   implicit none
-  type(closura_model) :: model
+  type(closura_model) :: model, sphere
   real(real32) :: single(2, 5000), out_single(2, 5000), memory_single(2, 5000)
   real(real64) :: double(2, 5000), out_double(2, 5000), memory_double(2, 5000)
   integer :: status, before, loading, flags(5000)
   call closura_load(model, 'all.closura', status)
   loading = calls
+  call closura_load(sphere, 'grid.closura', status)
   call random_number(double)
   call random_number(memory_double)
   single = real(double)
   memory_single = real(memory_double)
+  call closura_predict(sphere, single(:, :40), out_single(:, :40), status, memory_single(:, :40))
+  call closura_predict(sphere, double(:, :40), out_double(:, :40), status, memory_double(:, :40))
   before = calls
+  call closura_predict(sphere, single(:, :80), out_single(:, :80), status, memory_single(:, :80))
+  call closura_predict(sphere, double(:, :80), out_double(:, :80), status, memory_double(:, :80))
   call closura_predict(model, single, out_single, status, memory=memory_single, flags=flags)
   call closura_predict(model, double, out_double, status, memory=memory_double, flags=flags)
   call closura_advance(model, memory_double, memory_double, status)
@@ -247,6 +294,7 @@ end program count_allocations
 
 def test_predicting_allocates_nothing(gfortran, tmp_path):
     write_container(tmp_path / "all.closura", everything())
+    write_container(tmp_path / "grid.closura", on_grid((5, 8)))
     (tmp_path / "count.f90").write_text(ALLOCATIONS)
     command = [gfortran, "-O1", str(RUNTIME / "closura.F90"), "count.f90", "-o", "count",
                "-Wl,--wrap=malloc"]  # fmt: skip

@@ -12,7 +12,7 @@ import numpy as np
 from closura.closures.stochastic import AR1Noise
 from closura.core.closure import AbstractClosure, Sum, terms
 from closura.core.learner import Pairs
-from closura.export.layout import Layout, collect, gather, rows_of
+from closura.export.layout import Layout, channels, collect, gather, rows_of
 from closura.export.states import spread_states
 from closura.nets.forest import TreeTable
 
@@ -97,7 +97,7 @@ def _call(
     whole = closure if isinstance(closure, Sum) else None
 
     def one(fields: Any, given: Any, memory: Any, key: Any) -> Any:
-        tables = [features.inputs(fields, given) for features in columns]
+        tables = [channels(features, fields, given) for features in columns]
         tendency, after = closure(fields, given, memory, key)
         several = memory if whole is not None else (memory,)
         if whole is not None:

@@ -1,7 +1,11 @@
 """What operations make of columns, in float64: the reference for what is shipped."""
 
+import jax.numpy as jnp
 import numpy as np
 
+from closura.export.bend import bend
+from closura.export.compute_grid import OnGrid, look_around
+from closura.export.grid import Around, GridOperation
 from closura.export.kernel import KernelNovelty
 from closura.export.operations import (
     Add,
@@ -37,6 +41,7 @@ def compute(
         Tendencies (column, output).
     """
     panel, total, row = columns, np.zeros((len(columns), outputs)), 0
+    grid = OnGrid()
     for operation in operations:
         match operation:
             case Select(inputs):
@@ -46,7 +51,7 @@ def compute(
             case Restore(centre, scale):
                 panel = panel * scale + centre
             case Dense(weights, offset, activation):
-                panel = _bend(activation, panel @ weights.astype(float) + offset.astype(float))
+                panel = bend(activation, panel @ weights.astype(float) + offset.astype(float))
             case Polynomial(exponents, coefficients):
                 terms = np.prod(panel[:, None, :] ** exponents, axis=2)
                 panel = terms @ coefficients
@@ -62,6 +67,10 @@ def compute(
                 panel = np.where(np.isfinite(panel), panel, 0.0)
             case Novelty() | KernelNovelty():
                 panel = panel * operation.weights(columns)[:, None]
+            case Around():
+                panel = look_around(operation, columns)
+            case GridOperation():
+                panel = grid.apply(operation, panel)
             case Sphere():
                 panel = _over_spheres(operation, panel)
             case Add(indices):
@@ -77,7 +86,7 @@ def compute(
 def _over_spheres(one: Sphere, panel: np.ndarray) -> np.ndarray:
     shape = (int(np.prod(one.place)),) if hasattr(one.network, "mesh") else one.place
     spheres = panel.reshape(-1, *shape, panel.shape[1])
-    return np.asarray(one.network(spheres), float).reshape(len(panel), -1)
+    return np.asarray(one.network(jnp.asarray(spheres)), float).reshape(len(panel), -1)
 
 
 def reached_leaves(trees: Trees, panel: np.ndarray) -> np.ndarray:
@@ -92,26 +101,3 @@ def reached_leaves(trees: Trees, panel: np.ndarray) -> np.ndarray:
         feature = np.where(inner, trees.feature[node], 0)
         right = values[rows, feature] > trees.threshold[node]
         node = np.where(inner, trees.left[node] + right, node)
-
-
-def _bend(activation: str, values: np.ndarray) -> np.ndarray:
-    half = 0.5 * (1 + np.tanh(0.5 * values))  # the logistic function, without overflow
-    cubic = values + 0.044715 * values**3  # constant of jax.nn.gelu(approximate=True)
-    match activation:
-        case "relu":
-            return np.maximum(values, 0)
-        case "leaky_relu":
-            return np.where(values >= 0, values, 0.01 * values)
-        case "elu":
-            return np.where(values > 0, values, np.expm1(np.minimum(values, 0)))
-        case "gelu":
-            return 0.5 * values * (1 + np.tanh(np.sqrt(2 / np.pi) * cubic))
-        case "silu":
-            return values * half
-        case "softplus":
-            return np.logaddexp(values, 0)
-        case "sigmoid":
-            return half
-        case "tanh":
-            return np.tanh(values)
-    return values

@@ -26,10 +26,11 @@ from typing import Any
 import numpy as np
 
 from closura.data.store import write_atomically
+from closura.export.activations import ACTIVATION_CODES
 from closura.export.compute import compute
+from closura.export.grid import GridOperation
 from closura.export.kernel import KernelNovelty
 from closura.export.operations import (
-    ACTIVATION_CODES,
     Add,
     Clip,
     Dense,
@@ -47,7 +48,7 @@ from closura.export.operations import (
     Trees,
 )
 
-MAGIC, VERSION, MARK, DONE = b"CLOSURA\x1a", 2, 0x01020304, 0x454E4F44
+MAGIC, VERSION, MARK, DONE = b"CLOSURA\x1a", 3, 0x01020304, 0x454E4F44
 LONGEST_TEXT = 120  # of a name or a unit, in bytes; the runtime's strings are as long
 WIDEST = 8192  # values of a column between two operations: the runtime's panels lie on the stack
 ON_MISSING = {"report": 0, "zero": 1, "pass": 2}
@@ -171,10 +172,9 @@ def _packed(operation: Operation) -> list[bytes]:
         case Trees():
             return _packed_trees(operation)
         case Sphere():
-            raise ValueError(
-                "a network of the whole sphere cannot be shipped to the Fortran runtime, which "
-                "computes column by column; export it to onnx."
-            )
+            raise ValueError("a file holds no network of the whole sphere; unfold the container.")
+        case GridOperation():
+            return [part.tobytes() for part in operation.parts()]
         case OnnxGraph(inputs, outputs, content, precise, sphere):
             head = _whole(inputs, outputs, 8 if precise else 4, sphere, len(content))
             return [head, content + bytes(-len(content) % 4)]

@@ -14,6 +14,7 @@ from closura.export.container import write_container
 from closura.export.gate import SinglePrecisionError, difference, prove, tolerances
 from closura.export.prepare import prepare, whole_folder
 from closura.export.readme import fill, fill_readme
+from closura.export.unfold import unfold
 
 RUNTIME = ("closura.F90", "driver.f90", "Makefile", "CMakeLists.txt", "fpm.toml")
 
@@ -47,15 +48,16 @@ def export_fortran(
     with whole_folder(folder) as built:
         ready = prepare(closure, pairs, missing=missing, source=source)
         write_runtime(built, name)
-        model, allowed = built / f"{name}.closura", tolerances(ready.container)
-        write_container(model, ready.container)
+        held = unfold(ready.container)
+        model, allowed = built / f"{name}.closura", tolerances(held)
+        write_container(model, held)
         cases = {"double": ready.double, "single": ready.single}
         limits = (allowed["single"], allowed["double"])
         write_cases(built / "cases.bin", ready.double, ready.single, limits)
         try:
             figures = prove(built, name, cases)
         except SinglePrecisionError:  # its numbers cancel: columns stay single, sums do not
-            write_container(model, replace(ready.container, precise=True))
+            write_container(model, replace(held, precise=True))
             figures = prove(built, name, cases)
         figures["states"] = ready.states
         figures["as_trained"] = difference(ready.double.tendencies, ready.trained.tendencies)

@@ -7,6 +7,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
+from closura.closures.atmosphere import ColumnNeighbourhood
 from closura.closures.ensemble import ClosureEnsemble
 from closura.closures.fallback import Fallback
 from closura.closures.features import AbstractFeatures
@@ -26,6 +27,10 @@ REFUSED = (
     "Mahalanobis or OneClassSVM, and Fallback to zero can."
 )
 
+NEIGHBOURS = (
+    "Guarded that looks at ColumnNeighbourhood cannot be shipped: a column's novelty is told from "
+    "it alone; give Guarded features=Column()."
+)
 AROUND = "{name} around noise or a sum cannot be shipped; put the guard around each term."
 
 
@@ -90,6 +95,8 @@ def settle(closure: AbstractClosure, pairs: Pairs, *, check: bool = True) -> Abs
         for guard in guards(term):
             if not is_known(guard):
                 raise ValueError(REFUSED.format(name=type(guard).__name__))
+            if isinstance(getattr(guard, "seen", None), ColumnNeighbourhood):
+                raise ValueError(NEIGHBOURS)
     known = _Levels(pairs.coordinates, tuple(pairs.variables.values()))
     unsettled = any(
         isinstance(one, Tapered) and one.profile is None

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 
-from closura.closures.atmosphere import Column, LatLonImage
+from closura.closures.atmosphere import Column, ColumnNeighbourhood, LatLonImage, bound
 from closura.closures.features import AbstractFeatures, Stencil, Whole
 from closura.closures.mesh import SphereMesh
 from closura.closures.patch import Patch
@@ -17,12 +18,12 @@ from closura.export.guards import Place, core, seen_by
 
 # A place is a field, and shifts from the point or an index within it.
 SHIPPED = (
-    "closures of Stencil, Patch, Whole, Column, LatLonImage or SphereMesh features with an affine "
-    "map, polynomial, trees or networks"
+    "closures of Stencil, Patch, Whole, Column, ColumnNeighbourhood, LatLonImage or SphereMesh "
+    "features with an affine map, polynomial, trees or networks"
 )
 
 
-COLUMNED = (Column, LatLonImage, SphereMesh)
+COLUMNED = (Column, ColumnNeighbourhood, LatLonImage, SphereMesh)
 
 
 @dataclass(frozen=True)
@@ -87,14 +88,14 @@ def lay_out(closure: AbstractClosure, pairs: Pairs) -> Layout:
     owners = [term for term in terms(closure) if getattr(core(term), "features", None) is not None]
     learned = [features for term in owners for features in seen_by(term)]
     for features in learned:
-        if not isinstance(features, Stencil | Patch | Whole | Column | LatLonImage | SphereMesh):
+        if not isinstance(features, (Stencil, Patch, Whole, *COLUMNED)):
             raise ValueError(
                 f"{type(features).__name__} features cannot be shipped; what can be: {SHIPPED}."
             )
-    for kind in (Whole, Column, LatLonImage, SphereMesh):
+    for kind in ((Whole,), COLUMNED):
         if len({isinstance(features, kind) for features in learned}) > 1:
             raise ValueError(
-                f"a sum of {kind.__name__} and other closures cannot be shipped: their columns "
+                f"a sum of {kind[0].__name__} and other closures cannot be shipped: their columns "
                 "differ; learn both with the same features."
             )
     found = [place for features in learned for place in places(features)]
@@ -123,7 +124,7 @@ def _levels(
 
 
 def places(features: AbstractFeatures) -> list[Place]:
-    """Return the place of each value of a sample, in its order."""
+    """Return the place of each value of a sample, in its order; of neighbours each once."""
     if isinstance(features, Stencil):
         shifts = range(-features.radius, features.radius + 1)
         return [(name, (shift,)) for name, _ in features.read for shift in shifts]
@@ -134,6 +135,11 @@ def places(features: AbstractFeatures) -> list[Place]:
     if isinstance(features, COLUMNED):
         return _channels(features)
     return [place for name, shape in features.read for place in _within(name, shape)]
+
+
+def channels(features: Any, fields: Any, given: Any) -> Any:
+    """Return what features of an atmosphere read of every column, (*place, channel)."""
+    return jnp.moveaxis(bound(features).gather(fields, given), 0, -1)
 
 
 def _channels(features: Any) -> list[Place]:
@@ -165,7 +171,7 @@ def gather(layout: Layout, fields: Any, tables: Sequence[Any]) -> np.ndarray:
     Args:
         layout: How columns are gathered.
         fields: Arrays (instant, *field) by name.
-        tables: What each of the features of an atmosphere gathers, (instant, place, channel).
+        tables: What each of the features of an atmosphere reads, see `channels`, by instant.
     """
     count = len(next(iter(fields.values())))
     if not layout.inputs:

@@ -16,6 +16,7 @@ from closura.data.store import write_json
 from closura.export.cases import Cases
 from closura.export.container import Container
 from closura.export.gate import TOLERANCE, difference, hold
+from closura.export.grid import Around
 from closura.export.operations import Add, Dense, Operation, Restore, Select, Standardise
 from closura.export.prepare import prepare, whole_folder
 from closura.export.readme import fill_readme
@@ -112,10 +113,12 @@ def _one_term(container: Container) -> tuple[Any, ...]:
     if container.missing != "report":
         raise ValueError(REFUSED.format(what="a Fallback, which MOM6 has no place for,"))
     told = container.operations
-    terms = sum(isinstance(one, Select) for one in told)
+    terms = sum(isinstance(one, Select | Around) for one in told)
     if container.memory or terms != 1:
         raise ValueError(REFUSED.format(what="noise or a sum of closures"))
     first, last = told[0], told[-1]
+    if isinstance(first, Around):
+        raise ValueError(REFUSED.format(what="a neighbourhood of columns"))
     assert isinstance(first, Select) and isinstance(last, Add)
     read = sorted(first.inputs.tolist())
     if read != list(range(len(container.inputs))) or len(told) < 3:

@@ -16,6 +16,7 @@ import numpy as np
 from closura.export.cases import Cases, write_cases
 from closura.export.compute import compute, reached_leaves
 from closura.export.container import Container, write_container
+from closura.export.grid import Around
 from closura.export.operations import (
     Add,
     Operation,
@@ -115,7 +116,9 @@ def numbered_leaves(
     nothing = np.zeros((len(columns), 0))
     for place, one in enumerate(container.operations):
         if isinstance(one, Trees):
-            start = max(n for n in range(place) if isinstance(container.operations[n], Select))
+            start = max(
+                n for n in range(place) if isinstance(container.operations[n], Select | Around)
+            )
             before = container.operations[start:place]
             rows = Add(np.arange(one.inputs))
             panel = compute((*before, rows), columns, one.inputs, nothing)

@@ -9,9 +9,10 @@ import numpy as np
 
 from closura import __version__
 from closura.export.container import Container
+from closura.export.grid import Around
 from closura.export.kernel import KernelNovelty
 from closura.export.onnx_novelty import novelty_weight
-from closura.export.onnx_sphere import sphere_network
+from closura.export.onnx_sphere import around_columns, sphere_network
 from closura.export.onnx_trees import add_trees
 from closura.export.operations import (
     Add,
@@ -148,6 +149,8 @@ def _terms(graph: Graph, container: Container) -> str:
         match one:
             case Select(inputs):
                 panel = _choose(graph, COLUMNS, inputs, len(container.inputs))
+            case Around():
+                panel = around_columns(graph, one, COLUMNS, len(container.inputs))
             case Add(outputs):
                 found.append(_spread(graph, panel, outputs, count))
             case Noise(outputs):
@@ -265,7 +268,8 @@ def _spread(graph: Graph, panel: str, outputs: np.ndarray, count: int) -> str:
 
 def together(operations: Sequence[Operation]) -> int:
     """Return the number of columns that only make sense together."""
-    return max((int(np.prod(o.place)) for o in operations if isinstance(o, Sphere)), default=1)
+    wide = (o for o in operations if isinstance(o, Sphere | Around))
+    return max((int(np.prod(one.place)) for one in wide), default=1)
 
 
 def _guard(graph: Graph, total: str, container: Container) -> str:

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from closura.export.grid import Around
 from closura.export.operations import Sphere
 from closura.nets.graph import GraphNetwork
 from closura.nets.mlp import MLP
@@ -11,6 +12,44 @@ from closura.nets.unet import Convolution, UNet
 
 if TYPE_CHECKING:
     from closura.export.onnx_graph import Graph
+
+
+def around_columns(graph: "Graph", one: Around, columns: str, width: int) -> str:
+    """Return (column, row) with the eight columns around each, from (column, input)."""
+    rows, lines = one.place
+    whole = graph.node("Reshape", columns, graph.number([-1, rows * lines, width], np.int64))
+    own = graph.node("Gather", whole, graph.number(one.inputs, np.int64), axis=2)
+    south, line = np.divmod(np.arange(rows * lines), lines)
+    found = []
+    for step, aside in np.ndindex(3, 3):
+        first, second, beyond = _neighbours(one, south + step, (line + aside - 1) % lines)
+        near = graph.node("Gather", own, graph.number(first, np.int64), axis=1)
+        if np.any(first != second):
+            other = graph.node("Gather", own, graph.number(second, np.int64), axis=1)
+            near = graph.node("Mul", graph.node("Add", near, other), graph.number(0.5))
+        if beyond.any() and np.any(one.signs < 0):
+            turned = np.where(beyond[:, None], one.signs, 1)
+            near = graph.node("Mul", near, graph.number(turned))
+        found.append(near)
+    if len(one.beside):
+        found.append(graph.node("Gather", whole, graph.number(one.beside, np.int64), axis=2))
+    together = graph.node("Concat", *found, axis=2)
+    return graph.node("Reshape", together, graph.number([-1, one.width()[0]], np.int64))
+
+
+def _neighbours(one: Around, row: np.ndarray, line: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Return two columns whose mean a neighbour is, and where it lies beyond a pole.
+
+    Rows count from 1; 0 and the one after the last are beyond.
+    """
+    rows, lines = one.place
+    beyond = (row < 1) | (row > rows)
+    row = np.where(row < 1, 1 + int(one.poles[0]), row)
+    row = np.where(row > rows, rows - int(one.poles[1]), row)
+    half = np.where(beyond, (line - lines // 2) % lines, line)
+    other = np.where(beyond, (half - lines % 2) % lines, line)
+    return (row - 1) * lines + half, (row - 1) * lines + other, beyond
+
 
 Bend = Any  # (graph, name of an activation, value) -> value
 

@@ -9,13 +9,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from closura.export.grid import GridOperation
 from closura.export.kernel import KernelNovelty, respond
-
-# Numbers that stand in the file; never use one again for something else.
-ACTIVATION_CODES = {
-    "none": 0, "relu": 1, "leaky_relu": 2, "elu": 3, "gelu": 4, "silu": 5, "softplus": 6,
-    "sigmoid": 7, "tanh": 8,
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -206,7 +201,7 @@ class Novelty:
 
 @dataclass(frozen=True)
 class Sphere:
-    """A network that sees all columns of a sphere at once; no `.closura` file holds it but as ONNX.
+    """A network that sees all columns of a sphere at once; a file holds it as ONNX, or unfolded.
 
     Args:
         network: What is computed, (sphere, *place, input) to (sphere, *place, output).
@@ -264,4 +259,5 @@ Operation = (
     | Finite
     | Sphere
     | OnnxGraph
+    | GridOperation
 )

@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from closura.export.activations import ACTIVATION_NAMES
 from closura.export.container import DONE, MAGIC, MARK, ON_MISSING, VERSION, Column, Container
+from closura.export.grid import ON_GRID
 from closura.export.kernel import KernelNovelty
 from closura.export.operations import (
-    ACTIVATION_CODES,
     Add,
     Clip,
     Dense,
@@ -154,6 +155,8 @@ def _operation(kind: int, words: _Words) -> Operation:
         inputs, outputs, terms = (int(number) for number in words.wholes(3))
         exponents = words.wholes(terms * inputs).reshape(terms, inputs)
         return Polynomial(exponents, words.reals(terms * outputs).reshape(terms, outputs))
+    if kind in ON_GRID:
+        return ON_GRID[kind].read(words)
     if kind == Novelty.code:
         return _novelty(words)
     if kind == KernelNovelty.code:
@@ -177,8 +180,7 @@ def _dense(words: _Words) -> Dense:
     inputs, outputs, activation, size = (int(number) for number in words.wholes(4))
     kind = {4: "<f4", 8: "<f8"}[size]
     weights = words.reals(inputs * outputs, kind).reshape(inputs, outputs)
-    names = {number: name for name, number in ACTIVATION_CODES.items()}
-    return Dense(weights, words.reals(outputs, kind), names[activation])
+    return Dense(weights, words.reals(outputs, kind), ACTIVATION_NAMES[activation])
 
 
 def _novelty(words: _Words) -> Novelty:

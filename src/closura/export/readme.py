@@ -44,9 +44,17 @@ the field u at the point itself, `u(-1,+1)` at the point with the y before it an
 before is the one with the lower index); the plane closes on itself in both directions. Hand them
 over in this order, in these units, unscaled."""
 COLUMNS = """\
-A column is one column of the atmosphere, and `n_columns` may be any number of them. `u(3)` is level
+A column is one column of the atmosphere, and `n_columns` the number of them. `u(3)` is level
 3 of the field u, counted from 1 at the top; a name without a number is one value of the column, and
 `sin` and `cos` are those of an angle. Hand them over in this order, in these units, unscaled."""
+GRID = """
+
+Columns see others here, so they come as whole spheres of @COUNT@ columns: @PLACE@,
+in the order of the training data. `n_columns` is a multiple of that. What is not finite spoils
+every column that sees it."""
+THREADS = """ Networks of whole spheres
+keep what they work in, one copy a thread: compile `closura.F90` with OpenMP if threads call it."""
+ALONE = " A column depends on no other column of the call."
 INSTANTS = """\
 A column is everything at one place and instant. `T(3)` is value 3 of the field T, counted from 1 in
 the order of the training data; a name without a number is a field of one value. Hand them over in
@@ -76,7 +84,8 @@ def fill_readme(
         "OUTPUTS": str(len(outputs)),
         "MEMORY_ARGUMENT": ", memory=memory" if container.memory else "",
         "MEMORY": MEMORY_TEXT.replace("@ROWS@", str(container.memory)) if container.memory else "",
-        "GATHERING": _gathering(layout),
+        "GATHERING": _gathering(layout, container),
+        "ALONE": THREADS if _sphere(container) else ALONE,
         "INPUT_ROWS": "\n".join(inputs) or "| | no inputs | | | |",
         "OUTPUT_ROWS": "\n".join(outputs),
     }
@@ -90,9 +99,21 @@ def fill(template: str, values: dict[str, str]) -> str:
     return template
 
 
-def _gathering(layout: Layout) -> str:
+def _sphere(container: Container) -> str:
+    """Return what is to be known of the grid, where columns see others."""
+    places = [getattr(one, "place", None) for one in container.operations]
+    place = next((one for one in places if one is not None), None)
+    if place is None:
+        return ""
+    rows, lines = (1, *place)[-2:]
+    on_grid = f"{rows} latitudes of {lines} longitudes, longitudes fastest"
+    where = on_grid if rows > 1 else "those of the grid"
+    return fill(GRID, {"COUNT": str(rows * lines), "PLACE": where})
+
+
+def _gathering(layout: Layout, container: Container) -> str:
     if layout.columns:
-        return COLUMNS
+        return COLUMNS + _sphere(container)
     if layout.whole:
         return INSTANTS
     return PLANE if len(layout.fields[0][1]) == 2 else POINTS

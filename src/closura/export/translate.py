@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from closura import __version__
-from closura.closures.atmosphere import bound
+from closura.closures.atmosphere import ColumnNeighbourhood, bound
 from closura.closures.learned import LearnedClosure
 from closura.closures.physical import PolynomialClosure
 from closura.closures.stochastic import AR1Noise
@@ -16,6 +16,7 @@ from closura.core.closure import AbstractClosure, Zero, terms
 from closura.core.learner import Pairs
 from closura.data.border import TENDENCY
 from closura.export.container import Column, Container
+from closura.export.grid import Around
 from closura.export.guards import core, fills, guard_operations
 from closura.export.layout import SHIPPED, Layout, lay_out, places, rows_of, spell
 from closura.export.operations import (
@@ -91,14 +92,29 @@ def _term(term: AbstractClosure, layout: Layout) -> list[Operation]:
     else:
         raise ValueError(f"{type(inside).__name__} cannot be shipped; what can be: {SHIPPED}.")
     chosen = np.array([layout.inputs.index(place) for place in places(inside.features)])
-    select, add = Select(chosen), Add(layout.written(inside.features))
+    begin, add = _begin(inside.features, chosen), Add(layout.written(inside.features))
     rows = [layout.outputs[row] for row in add.outputs]
     guarded = guard_operations(term, rows, layout.inputs, places)
     if len(parts) > 1 and any(isinstance(one, Clip) for one in guarded):
         raise ValueError(
             f"limits around trees in {len(parts)} parts cannot be shipped; grow fewer trees."
         )
-    return [one for part in parts for one in (select, *merge_scaling([*part, *guarded]), add)]
+    return [one for part in parts for one in (begin, *merge_scaling([*part, *guarded]), add)]
+
+
+def _begin(features: Any, chosen: np.ndarray) -> Operation:
+    """Return what fills the panel with the inputs of a term."""
+    if not isinstance(features, ColumnNeighbourhood):
+        return Select(chosen)
+    layout, own = bound(features), features_of_fields(features)
+    signs = np.array(layout.signs[:own], int)
+    rows, lines = layout.place
+    return Around((rows, lines), layout.poles, chosen[:own], signs, chosen[own:])
+
+
+def features_of_fields(features: ColumnNeighbourhood) -> int:
+    """Return how many inputs of a neighbourhood are read of all nine columns."""
+    return sum(slot.size for slot in bound(features).read)
 
 
 def merge_scaling(told: list[Operation]) -> list[Operation]:
@@ -206,10 +222,19 @@ def _range(closure: AbstractClosure, layout: Layout) -> tuple[Any, Any]:
         if getattr(found, "lower", None) is None or not hasattr(inside, "features"):
             continue
         rows = [layout.inputs.index(place) for place in places(inside.features)]
-        lower[rows] = np.maximum(lower[rows], np.asarray(found.lower))
-        upper[rows] = np.minimum(upper[rows], np.asarray(found.upper))
+        low, high = (_of_middle(inside.features, a) for a in (found.lower, found.upper))
+        lower[rows] = np.maximum(lower[rows], low)
+        upper[rows] = np.minimum(upper[rows], high)
     known = len(lower) > 0 and bool(np.all(np.isfinite(lower) & np.isfinite(upper)))
     return (lower, upper) if known else (None, None)
+
+
+def _of_middle(features: Any, values: Any) -> np.ndarray:
+    """Return numbers of a neighbourhood's inputs for the middle column; others as they are."""
+    if not isinstance(features, ColumnNeighbourhood):
+        return np.asarray(values)
+    own, several = features_of_fields(features), np.asarray(values)
+    return np.concatenate([several[4 * own : 5 * own], several[9 * own :]])
 
 
 def _units(pairs: Pairs, name: str, *, target: bool = False) -> str:

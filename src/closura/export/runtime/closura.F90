@@ -11,7 +11,8 @@
 ! columns is (inputs, columns) and tendencies (outputs, columns), both real32 or both real64.
 ! Every status that is not 0 has a message: closura_message(status). Nothing here stops the program.
 ! A loaded model is only read: any number of threads may share it. Predicting allocates nothing
-! (ONNX Runtime does, and so does handing columns to it). It takes 0.7 MB of the calling thread's
+! (ONNX Runtime does, and so does handing columns to it; networks of whole spheres do at the first
+! call of a thread: where threads call them, compile this file with OpenMP). It takes 0.7 MB of the calling thread's
 ! stack, and 1.3 MB for real32 columns of a file that says to compute in double precision; raise
 ! OMP_STACKSIZE where threads have less.
 module closura
@@ -25,7 +26,7 @@ module closura
   public :: closura_model
   public :: closura_load, closura_free, closura_predict, closura_message, closura_guard
   public :: closura_check_inputs, closura_check_outputs
-  public :: closura_inputs, closura_outputs, closura_memory, closura_about
+  public :: closura_inputs, closura_outputs, closura_memory, closura_about, closura_grid
   public :: closura_input_name, closura_input_units, closura_output_name, closura_output_units
   public :: closura_start, closura_advance, closura_draw
 
@@ -48,11 +49,12 @@ module closura
     closura_not_loaded = 20, closura_wrong_inputs = 21, &
     closura_wrong_outputs = 22, closura_wrong_columns = 23, closura_wrong_precision = 24, &
     closura_wrong_memory = 25, closura_wrong_flags = 26, closura_wrong_normal = 27, &
-    closura_wrong_setting = 28, closura_wrong_sphere = 29, closura_not_finite = 30, closura_wrong_name_count = 40, &
+    closura_wrong_setting = 28, closura_wrong_sphere = 29, &
+    closura_not_finite = 30, closura_wrong_name_count = 40, &
     closura_wrong_input_name = 41, closura_wrong_input_units = 42, &
     closura_wrong_output_name = 43, closura_wrong_output_units = 44
 
-  integer, parameter :: oldest_format = 1, format_version = 2
+  integer, parameter :: oldest_format = 1, format_version = 3
   integer(int32), parameter :: magic(2) = [1397705795_int32, 440488533_int32]  ! 'CLOS' 'URA' 26
   integer(int32), parameter :: mark = 16909060_int32, swapped_mark = 67305985_int32
   integer(int32), parameter :: done = 1162760004_int32                         ! 'DONE'
@@ -61,7 +63,9 @@ module closura
   integer(int32), parameter :: not_finite = 2139095040_int32   ! bits of infinity in single precision
   integer, parameter :: op_select = 10, op_standardise = 11, op_restore = 12, op_dense = 13, &
     op_polynomial = 14, op_trees = 15, op_add = 16, op_noise = 17, op_rounds = 18, &
-    op_clip = 19, op_novelty = 20, op_finite = 21, op_onnx = 30
+    op_clip = 19, op_novelty = 20, op_finite = 21, op_onnx = 30, op_around = 40, op_image = 41, &
+    op_convolve = 42, op_coarsen = 43, op_refine = 44, op_merge = 45, op_mesh = 46, op_tell = 47, &
+    op_hear = 48
 
   integer, parameter :: op_support = 25   ! an op_novelty once it is read
 
@@ -75,6 +79,8 @@ module closura
   integer, parameter :: herd = 16               ! columns that go down a tree together
   integer, parameter :: flock = 8               ! trees whose leaves are fetched together
   integer, parameter :: words_at_once = 65536   ! of a file that is read
+  integer, parameter :: largest_grid = 67108864 ! columns of a sphere
+  integer, parameter :: most_halvings = 16      ! of an image
 
   type :: column_text
     character(len=closura_text_length) :: name = '', units = ''
@@ -97,13 +103,34 @@ module closura
     real(real64), allocatable :: phi(:), sigma(:), vectors(:)
     real(real32), allocatable :: first_single(:), second_single(:), weights_single(:, :, :)
     real(real64), allocatable :: first_double(:), second_double(:), weights_double(:, :, :)
+    ! Of operations on whole grids: the size of the image (its rows without those that fill it up),
+    ! its channels and those that stand beside them, and where it lies and goes in the workspace.
+    integer :: rows = 0, lines = 0, extra = 0, channels = 0, beside = 0, border = 1
+    integer :: panel = 0         ! rows of the panels that are put down, or of the first operand
+    integer :: neighbours = 0, mesh = 0, parts = 0, bend = 0, from = 1, into = 1
+    integer(int64) :: kept = 0
+    logical :: poles(2) = .false., residual = .false.
+    integer(int32), allocatable :: signs(:)   ! -1 for a component of a vector
+    real(real32), allocatable :: extra_single(:)   ! of a mesh, and of what is heard on it
+    real(real64), allocatable :: extra_double(:)
   end type operation
+
+  ! What is known of the image, or the mesh, that operations on whole grids work on.
+  type :: image_state
+    logical :: there = .false., mesh = .false., told = .false.
+    integer :: rows = 0, lines = 0, channels = 0, slot = 1, number = 0, parts = 0, held = 0
+    integer :: kept(most_halvings) = 0                  ! channels of images that wait
+    integer(int64) :: place(most_halvings) = 0, largest = 0, waiting = 0
+  end type image_state
 
   type :: closura_model
     private
     logical :: loaded = .false., ranged = .false., precise = .false.   ! precise: in double always
     logical :: graph = .false.   ! computed by ONNX Runtime, but for the noise
     integer :: together = 1      ! columns that only make sense together: those of a sphere
+    integer :: grid(2) = 1       ! its latitudes and longitudes
+    logical :: spheres = .false., whole = .false.   ! columns see others; all see all
+    integer(int64) :: slots(3) = 1, workspace = 0   ! where images lie in the workspace
     integer :: inputs = 0, outputs = 0, memory = 0, missing = closura_report, precision = 0
     integer :: width = 1, most_trees = 1
     type(column_text), allocatable :: input(:), output(:)
@@ -129,6 +156,12 @@ module closura
     integer(int64) :: at = 1, last = 0  ! the next word, and the last that may be taken
     logical :: failed = .false., swapped = .false., unreadable = .false.
   end type word_reader
+
+  ! What networks of whole spheres work in. It stays between calls, one a thread.
+  real(real32), allocatable, save :: work_single(:)
+  real(real64), allocatable, save :: work_double(:), work_wide(:)
+  integer, allocatable, save :: work_state(:), work_flags(:)
+  !$omp threadprivate(work_single, work_double, work_wide, work_state, work_flags)
 
   interface closura_predict
     module procedure predict_columns, predict_double
@@ -206,6 +239,13 @@ contains
 #ifdef CLOSURA_ONNX
     call onnx_close(model%session)
 #endif
+    if (model%spheres) then   ! the workspace of other threads stays until they end
+      if (allocated(work_single)) deallocate(work_single)
+      if (allocated(work_double)) deallocate(work_double)
+      if (allocated(work_wide)) deallocate(work_wide)
+      if (allocated(work_state)) deallocate(work_state)
+      if (allocated(work_flags)) deallocate(work_flags)
+    end if
     model = empty
   end subroutine closura_free
 
@@ -433,6 +473,8 @@ contains
     case (op_onnx)
       call parse_graph(one, reader, problem)
       return   ! a graph needs no panel, so it may be wider than one
+    case (op_around, op_image, op_convolve, op_coarsen, op_refine, op_merge, op_mesh, op_tell, op_hear)
+      call parse_on_grid(one, reader, problem)
     case default
       status = status_of(closura_unknown_operation, kind)
     end select
@@ -450,8 +492,184 @@ contains
     select case (one%kind)
     case (op_trees, op_rounds, op_novelty)
       widest_of = max(widest_of, one%trees, one%terms)
+    case (op_convolve)
+      widest_of = max(3 * min(one%channels, widest), one%outputs)
     end select
   end function widest_of
+
+  ! Operations on whole grids, each with the size of its grid or that of the image it works on.
+  subroutine parse_on_grid(one, reader, problem)
+    type(operation), intent(inout) :: one
+    type(word_reader), intent(inout) :: reader
+    integer, intent(inout) :: problem
+
+    allocate(one%signs(0))
+    select case (one%kind)
+    case (op_around)
+      call take_grid(one, reader)
+      one%channels = take_whole(reader)
+      one%terms = take_whole(reader)   ! what the column alone knows
+      if (min(one%channels, one%terms) < 0) reader%failed = .true.
+      if (reader%failed) return
+      one%outputs = 9 * min(one%channels, widest) + min(one%terms, widest)
+      if (one%outputs > widest) return
+      call take_wholes(reader, one%channels + one%terms, one%indices, problem)
+      call take_signs(one, reader, one%channels, problem)
+      one%terms = 0
+    case (op_image)
+      call take_grid(one, reader)
+      one%extra = take_whole(reader)
+      one%inputs = take_whole(reader)
+      one%outputs = one%inputs
+      if (min(one%extra, one%inputs) < 0) reader%failed = .true.
+      if (one%inputs > widest .or. reader%failed) return
+      if (one%extra >= one%rows + merge(0, 1, one%poles(2))) reader%failed = .true.
+      call take_signs(one, reader, one%inputs, problem)
+    case (op_convolve)
+      call parse_convolve(one, reader, problem)
+    case (op_merge, op_tell)
+      one%inputs = take_whole(reader)
+      one%outputs = take_whole(reader)
+      call take_matrix(one, reader, take_whole(reader), problem)
+    case (op_mesh)
+      call parse_mesh(one, reader, problem)
+    case (op_hear)
+      call parse_hear(one, reader, problem)
+    end select
+  end subroutine parse_on_grid
+
+  subroutine take_grid(one, reader)
+    type(operation), intent(inout) :: one
+    type(word_reader), intent(inout) :: reader
+
+    one%rows = take_whole(reader)
+    one%lines = take_whole(reader)
+    one%poles(1) = take_flag(reader)
+    one%poles(2) = take_flag(reader)
+    if (min(one%rows, one%lines) < 1) reader%failed = .true.
+    if (int(one%rows, int64) * one%lines > largest_grid) reader%failed = .true.
+    if (one%rows == 1 .and. any(one%poles)) reader%failed = .true.
+  end subroutine take_grid
+
+  logical function take_flag(reader)
+    type(word_reader), intent(inout) :: reader
+    integer :: word
+
+    word = take_whole(reader)
+    if (word /= 0 .and. word /= 1) reader%failed = .true.
+    take_flag = word == 1
+  end function take_flag
+
+  subroutine take_signs(one, reader, count, problem)
+    type(operation), intent(inout) :: one
+    type(word_reader), intent(inout) :: reader
+    integer, intent(in) :: count
+    integer, intent(inout) :: problem
+
+    call take_wholes(reader, count, one%signs, problem)
+    if (problem /= 0) return
+    if (any(abs(one%signs) /= 1)) reader%failed = .true.
+  end subroutine take_signs
+
+  ! Numbers of 4 or 8 bytes, in double precision.
+  subroutine take_numbers(reader, bytes, count, values, problem)
+    type(word_reader), intent(inout) :: reader
+    integer, intent(in) :: bytes, count
+    real(real64), allocatable, intent(out) :: values(:)
+    integer, intent(inout) :: problem
+    real(real32), allocatable :: short(:)
+
+    if (bytes == 8) then
+      call take_reals(reader, count, values, problem)
+    else if (bytes == 4) then
+      call take_short_reals(reader, count, short, problem)
+      if (problem /= 0) return
+      allocate(values(size(short)), stat=problem)
+      if (problem == 0) values = short
+    else
+      reader%failed = .true.
+    end if
+  end subroutine take_numbers
+
+  ! Weights (outputs fastest) and offsets.
+  subroutine take_matrix(one, reader, bytes, problem)
+    type(operation), intent(inout) :: one
+    type(word_reader), intent(inout) :: reader
+    integer, intent(in) :: bytes
+    integer, intent(inout) :: problem
+
+    if (min(one%inputs, one%outputs) < 0) reader%failed = .true.
+    if (reader%failed .or. max(one%inputs, one%outputs) > 3 * widest) return
+    call take_numbers(reader, bytes, one%inputs * one%outputs, one%second_double, problem)
+    call take_numbers(reader, bytes, one%outputs, one%first_double, problem)
+  end subroutine take_matrix
+
+  ! Windows of 3 x 3 points: `inputs` are the channels of all nine.
+  subroutine parse_convolve(one, reader, problem)
+    type(operation), intent(inout) :: one
+    type(word_reader), intent(inout) :: reader
+    integer, intent(inout) :: problem
+    integer :: bytes, signed
+
+    one%channels = take_whole(reader)
+    one%outputs = take_whole(reader)
+    one%activation = take_whole(reader)
+    bytes = take_whole(reader)
+    one%poles(1) = take_flag(reader)
+    one%poles(2) = take_flag(reader)
+    signed = take_whole(reader)
+    if (one%activation < 0 .or. one%activation > 8) reader%failed = .true.
+    if (signed /= 0 .and. signed /= one%channels) reader%failed = .true.
+    if (min(one%channels, one%outputs) < 0) reader%failed = .true.
+    if (reader%failed .or. widest_of(one) > widest) return
+    one%inputs = 9 * one%channels
+    call take_signs(one, reader, signed, problem)
+    call take_matrix(one, reader, bytes, problem)
+  end subroutine parse_convolve
+
+  ! The neighbours of every node: which they are, their share, where they lie, how winds turn.
+  subroutine parse_mesh(one, reader, problem)
+    type(operation), intent(inout) :: one
+    type(word_reader), intent(inout) :: reader
+    integer, intent(inout) :: problem
+    integer :: bytes
+    integer(int64) :: edges
+
+    call take_grid(one, reader)
+    one%inputs = take_whole(reader)
+    one%outputs = one%inputs
+    one%neighbours = take_whole(reader)
+    bytes = take_whole(reader)
+    if (min(one%inputs, one%neighbours) < 0) reader%failed = .true.
+    if (reader%failed .or. one%inputs > widest) return
+    edges = int(one%rows * one%lines, int64) * one%neighbours
+    if (edges > (reader%last - reader%at + 1) / 7) reader%failed = .true.
+    if (6 * edges > huge(0)) reader%failed = .true.
+    if (reader%failed) return
+    call take_wholes(reader, int(edges), one%indices, problem)
+    call take_numbers(reader, bytes, 6 * int(edges), one%extra_double, problem)
+    if (reader%failed .or. problem /= 0) return
+    if (out_of_range(one%indices, one%rows * one%lines)) reader%failed = .true.
+  end subroutine parse_mesh
+
+  ! What a node makes of messages: `inputs` are its numbers before and after.
+  subroutine parse_hear(one, reader, problem)
+    type(operation), intent(inout) :: one
+    type(word_reader), intent(inout) :: reader
+    integer, intent(inout) :: problem
+    integer :: bytes
+
+    one%inputs = take_whole(reader)
+    one%outputs = one%inputs
+    one%bend = take_whole(reader)
+    one%parts = merge(5, 3, take_flag(reader))   ! of which 2 wait for their winds to be turned
+    one%residual = take_flag(reader)
+    bytes = take_whole(reader)
+    if (one%inputs < 0 .or. one%bend < 0 .or. one%bend > 8) reader%failed = .true.
+    if (one%inputs > widest .or. reader%failed) return
+    call take_numbers(reader, bytes, 6 * one%inputs, one%extra_double, problem)
+    call take_matrix(one, reader, bytes, problem)
+  end subroutine parse_hear
 
   ! Weights are read row by row as (outputs, inputs), into one copy that prepare() lays out.
   subroutine parse_dense(one, reader, problem)
@@ -675,6 +893,8 @@ contains
     type(closura_model), intent(inout) :: model
     integer, intent(out) :: status
     integer :: place, rows, problem
+    type(image_state) :: image
+    logical :: fits
 
     status = closura_contradictory
     rows = -1
@@ -682,7 +902,17 @@ contains
     do place = 1, size(model%operations)
       associate (one => model%operations(place))
         if (model%graph .and. one%kind /= op_noise) return
+        if (on_whole_grid(one%kind) .or. any(one%kind == [op_around, op_image, op_mesh])) then
+          call follow_image(model, one, place, max(rows, 0), image, fits)
+          if (.not. fits) return
+        end if
         select case (one%kind)
+        case (op_around)
+          if (out_of_range(one%indices, model%inputs)) return
+        case (op_coarsen, op_refine, op_convolve, op_merge, op_tell, op_hear)
+          if (rows < 0) return
+          call lay_out(one, model%precision, problem)
+          cycle   ! they change no panel, or not its width
         case (op_select)
           if (out_of_range(one%indices, model%inputs)) return
         case (op_noise)
@@ -709,6 +939,7 @@ contains
       end associate
     end do
     if (model%memory > widest) return
+    if (model%spheres) call make_room(model, image)
     if (model%precise .and. max(model%inputs, model%outputs) > widest) then
       status = status_of(closura_too_wide, max(model%inputs, model%outputs))
       return
@@ -730,7 +961,8 @@ contains
     case (op_standardise)
       ! A multiplication is as exact as the panel, and cheaper than a division.
       where (abs(one%second_double) >= tiny(1.0_real64)) one%second_double = 1 / one%second_double
-    case (op_dense)
+    case (op_dense, op_convolve, op_merge, op_tell, op_hear)
+      if (allocated(one%extra_double)) one%extra_single = to_single(one%extra_double)
       if (allocated(one%second_double)) then
         call move_alloc(one%second_double, weights)
         call move_alloc(one%first_double, offsets)
@@ -747,7 +979,224 @@ contains
     end select
     if (allocated(one%first_double)) one%first_single = to_single(one%first_double)
     if (allocated(one%second_double)) one%second_single = to_single(one%second_double)
+    if (allocated(one%extra_double)) one%extra_single = to_single(one%extra_double)
   end subroutine lay_out
+
+  ! Check that an operation fits the grid and the image that it finds, and say where images lie:
+  ! one slot holds the image before an operation, the other one the image after it, and images
+  ! that wait for the way up lie behind both.
+  subroutine follow_image(model, one, place, rows, image, fits)
+    type(closura_model), intent(inout) :: model
+    type(operation), intent(inout) :: one
+    integer, intent(in) :: place, rows   ! rows of the panels
+    type(image_state), intent(inout) :: image
+    logical, intent(out) :: fits
+
+    fits = .false.
+    select case (one%kind)
+    case (op_around, op_image, op_mesh)
+      if (model%spheres .and. any(model%grid /= [one%rows, one%lines])) return
+      model%spheres = .true.
+      model%grid = [one%rows, one%lines]
+      model%together = one%rows * one%lines
+      if (one%kind == op_around) then
+        fits = .true.
+        return
+      end if
+      model%whole = .true.
+      if (one%inputs /= rows .or. image%there) return
+      image%there = .true.
+      image%mesh = one%kind == op_mesh
+      image%told = .false.
+      one%border = merge(0, 1, image%mesh)
+      image%rows = one%rows + one%extra
+      image%lines = one%lines
+      image%channels = one%inputs
+      image%slot = 1
+      image%number = place
+      call take_room(image)
+      fits = .true.
+      return
+    end select
+    if (.not. image%there) return
+    if (image%mesh .neqv. any(one%kind == [op_tell, op_hear, op_merge])) then
+      if (one%kind /= op_merge) return
+    end if
+    one%rows = image%rows
+    one%lines = image%lines
+    one%from = image%slot
+    one%into = image%slot
+    one%border = merge(0, 1, image%mesh)
+    one%mesh = image%number
+    select case (one%kind)
+    case (op_convolve)
+      if (one%channels /= image%channels .or. any(one%poles) .and. one%rows < 2) return
+      image%channels = one%outputs
+    case (op_coarsen)
+      if (image%held == most_halvings .or. mod(image%rows, 2) /= 0 .or. mod(image%lines, 2) /= 0) return
+      image%held = image%held + 1
+      image%kept(image%held) = image%channels
+      image%place(image%held) = image%waiting
+      one%kept = image%waiting
+      one%channels = image%channels
+      image%waiting = image%waiting + int(image%rows, int64) * image%lines * image%channels
+      image%rows = image%rows / 2
+      image%lines = image%lines / 2
+      one%rows = image%rows
+      one%lines = image%lines
+    case (op_refine)
+      if (image%held == 0) return
+      one%channels = image%channels
+      one%beside = image%kept(image%held)
+      one%kept = image%place(image%held)
+      image%held = image%held - 1
+      if (int(one%beside, int64) + one%channels > widest) return
+      image%channels = one%beside + one%channels
+      image%rows = 2 * image%rows
+      image%lines = 2 * image%lines
+      one%rows = image%rows
+      one%lines = image%lines
+    case (op_merge)
+      if (one%inputs /= image%channels .or. one%outputs /= rows) return
+      if (image%held > 0 .or. image%told) return
+      image%there = .false.
+    case (op_tell)
+      if (one%inputs /= image%channels .or. image%told) return
+      image%told = .true.
+      image%parts = one%outputs
+      image%largest = max(image%largest, int(model%together, int64) * one%outputs)
+    case (op_hear)
+      if (.not. image%told .or. image%parts /= one%parts * one%outputs) return
+      if (one%residual .and. one%outputs /= image%channels) return
+      image%told = .false.
+      image%channels = one%outputs
+    end select
+    if (any(one%kind == [op_convolve, op_coarsen, op_refine])) then
+      image%slot = 3 - image%slot
+      one%into = image%slot
+    end if
+    one%panel = rows
+    call take_room(image)
+    fits = .true.
+  end subroutine follow_image
+
+  ! Make the slots large enough for an image with its border, and for windows that reach beyond it.
+  pure subroutine take_room(image)
+    type(image_state), intent(inout) :: image
+
+    image%largest = max(image%largest, ((image%rows + 2_int64) * (image%lines + 2_int64) + group) &
+      * max(image%channels, 1))
+  end subroutine take_room
+
+  ! Say where panels and images lie in the workspace, and which panels are put down.
+  subroutine make_room(model, image)
+    type(closura_model), intent(inout) :: model
+    type(image_state), intent(in) :: image
+    integer :: place, rows, widest_held
+
+    rows = 0
+    widest_held = 0
+    do place = 1, size(model%operations)
+      associate (one => model%operations(place))
+        if (on_whole_grid(one%kind)) then
+          widest_held = max(widest_held, rows)
+        else if (one%kind /= op_noise) then
+          rows = one%outputs
+        end if
+        one%panel = rows
+      end associate
+    end do
+    model%slots(1) = int(widest_held, int64) * model%together + 1
+    model%slots(2) = model%slots(1) + image%largest
+    model%slots(3) = model%slots(2) + image%largest
+    model%workspace = model%slots(3) + image%waiting
+  end subroutine make_room
+
+  ! Where the panels of a column lie in the workspace.
+  pure integer(int64) function held_at(rows, column)
+    integer, intent(in) :: rows, column
+
+    held_at = int(rows, int64) * (column - 1) + 1
+  end function held_at
+
+  subroutine reserve_states(count, status)
+    integer, intent(in) :: count
+    integer, intent(inout) :: status
+
+    if (allocated(work_state)) then
+      if (size(work_state) >= count) return
+      deallocate(work_state)
+    end if
+    allocate(work_state(count), stat=status)
+    if (status /= 0) status = closura_out_of_memory
+  end subroutine reserve_states
+
+  ! Whether an operation needs all columns of a grid before it can begin.
+  elemental logical function on_whole_grid(kind)
+    integer, intent(in) :: kind
+
+    on_whole_grid = any(kind == [op_convolve, op_coarsen, op_refine, op_merge, op_tell, op_hear])
+  end function on_whole_grid
+
+  ! Points that stand before a column in an image, whose border is one point, or in a mesh.
+  pure integer(int64) function point_of(one, number)
+    type(operation), intent(in) :: one
+    integer, intent(in) :: number   ! of the column, from 0
+
+    point_of = int(number / one%lines + one%border, int64) * (one%lines + 2 * one%border) &
+      + mod(number, one%lines) + one%border
+  end function point_of
+
+  ! Which column is neighbour `near` (0 to 8, the fourth is the column itself); beyond a pole it is
+  ! half-way round, between two columns where the number of longitudes is odd.
+  pure subroutine find_neighbour(one, column, near, here, beyond)
+    type(operation), intent(in) :: one
+    integer, intent(in) :: column, near
+    integer, intent(out) :: here(2)
+    logical, intent(out) :: beyond
+    integer :: row, line, other
+
+    row = (column - 1) / one%lines + near / 3
+    line = modulo(mod(column - 1, one%lines) + mod(near, 3) - 1, one%lines)
+    beyond = row < 1 .or. row > one%rows
+    other = line
+    if (beyond) then
+      if (row < 1) then
+        row = 1 + merge(1, 0, one%poles(1))
+      else
+        row = one%rows - merge(1, 0, one%poles(2))
+      end if
+      line = modulo(line - one%lines / 2, one%lines)
+      other = line
+      if (mod(one%lines, 2) == 1) other = modulo(line - 1, one%lines)
+    end if
+    here = (row - 1) * one%lines + 1 + [line, other]
+  end subroutine find_neighbour
+
+  ! Mark the columns that see one that is not finite.
+  pure subroutine spoil(model, state)
+    type(closura_model), intent(in) :: model
+    integer, intent(inout) :: state(:)
+    integer, parameter :: spoiled = 1024
+    integer :: column, near, place, here(2)
+    logical :: beyond
+
+    if (all(iand(state, closura_flag_missing) == 0)) return
+    if (model%whole) then
+      state = closura_flag_missing
+      return
+    end if
+    do place = 1, size(model%operations)
+      if (model%operations(place)%kind /= op_around) cycle
+      do column = 1, size(state)
+        do near = 0, 8
+          call find_neighbour(model%operations(place), column, near, here, beyond)
+          if (any(iand(state(here), closura_flag_missing) /= 0)) state(column) = ior(state(column), spoiled)
+        end do
+      end do
+    end do
+    where (state >= spoiled) state = closura_flag_missing
+  end subroutine spoil
 
   elemental function to_single(value) result(found)
     real(real64), intent(in) :: value
@@ -1030,6 +1479,16 @@ contains
     closura_memory = model%memory
   end function closura_memory
 
+  ! Latitudes and longitudes of the grid whose columns only make sense together, longitudes
+  ! fastest; 1 and 1 where a column stands alone.
+  pure function closura_grid(model) result(grid)
+    type(closura_model), intent(in) :: model
+    integer :: grid(2)
+
+    grid = model%grid
+    if (model%graph) grid = [1, model%together]
+  end function closura_grid
+
   ! Where the closure comes from, as JSON: passport, version, how columns are gathered.
   pure function closura_about(model) result(about)
     type(closura_model), intent(in) :: model
@@ -1151,7 +1610,7 @@ contains
       message = 'closura: this is no .closura file; give the one that `closura export` wrote.'
     case (closura_other_format)
       message = 'closura: the file has format '//trim(number)//', '//trim(merge('newer', 'older', &
-        place > format_version))//' than the formats 1 to 2 that this closura.F90 reads; take '// &
+        place > format_version))//' than the formats 1 to 3 that this closura.F90 reads; take '// &
         'the closura.F90 that was exported with it, or export it again.'
     case (closura_damaged)
       message = 'closura: the file is damaged (its checksum is wrong); copy it again.'
@@ -1195,8 +1654,8 @@ contains
     case (closura_wrong_setting)
       message = 'closura: there is no such precision or guard; use the constants of the module.'
     case (closura_wrong_sphere)
-      message = 'closura: this network sees whole spheres of '//trim(number)//' columns; hand over '// &
-        'all of them, in the order of the training.'
+      message = 'closura: this network sees whole spheres of '//trim(number)//' columns'// &
+        wanted(model, 7)//'; hand over all of them, in the order of the training.'
     case (closura_not_finite)
       message = 'closura: '//trim(number)//' columns hold NaN or infinity and got NaN back; look '// &
         'for them with flags=, or choose closura_zero or closura_pass with closura_guard.'
@@ -1243,6 +1702,12 @@ contains
       text = closura_output_name(model, place)
     case (6)
       text = closura_output_units(model, place)
+    case (7)
+      if (model%spheres) write(number, '(i0)') model%grid(1)
+      if (model%spheres) text = ' ('//trim(number)//' latitudes of '
+      if (model%spheres) write(number, '(i0)') model%grid(2)
+      if (model%spheres) text = text//trim(number)//' longitudes)'
+      return
     end select
     if (what <= 2) then
       text = ', wanted '//trim(number)
@@ -1398,11 +1863,9 @@ contains
     integer, intent(out) :: status
     real(real32), intent(in), optional :: memory(:, :)
     integer, intent(out), optional :: flags(:)
-    real(real32) :: panel(buffer, 2)
-    integer(int32) :: leaves(buffer)
     integer :: state(longest_block)
-    integer :: first, last, count, block, place, now, row
-    integer :: missing
+    integer :: first, last, count, block, missing
+    real(real32) :: nowhere(1)
 
     call check_single(model, columns, tendencies, status, memory, flags)
     if (status /= closura_ok) return
@@ -1410,56 +1873,138 @@ contains
       call graph_single(model, columns, tendencies, status, memory, flags)
       return
     end if
-    block = min(longest_block, buffer / padded_single(model%width), buffer / model%most_trees)
-    block = max(group, block - mod(block, group))
     missing = 0
-    do first = 1, size(columns, 2), block
-      last = min(first + block - 1, size(columns, 2))
-      count = last - first + 1
-      call inspect_single(model, columns(:, first:last), state(1:count))
-      tendencies(:, first:last) = 0
-      now = 1
-      row = 0
-      do place = 1, size(model%operations)
-        associate (one => model%operations(place))
-          select case (one%kind)
-          case (op_select)
-            now = 1
-            call gather_single(one, columns(:, first:last), state(1:count), panel(:, now))
-          case (op_standardise)
-            call standardise_single(one, count, panel(:, now))
-          case (op_restore)
-            call restore_single(one, count, panel(:, now))
-          case (op_clip)
-            call clip_single(one, count, panel(:, now))
-          case (op_finite)
-            call finite_or_zero_single(one, count, panel(:, now))
-          case (op_novelty)
-            call weigh_single(one, columns(:, first:last), panel(:, now), state(1:count))
-          case (op_dense)
-            call dense_single(one, count, panel(:, now), panel(:, 3 - now))
-            now = 3 - now
-          case (op_polynomial)
-            call polynomial_single(one, count, panel(:, now), panel(:, 3 - now))
-            now = 3 - now
-          case (op_trees, op_rounds)
-            call trees_single(one, count, panel(:, now), leaves, panel(:, 3 - now))
-            now = 3 - now
-          case (op_add)
-            call add_single(one, panel(:, now), tendencies(:, first:last))
-          case (op_noise)
-            call add_memory_single(one, memory(row + 1:row + one%inputs, first:last), &
-              tendencies(:, first:last))
-            row = row + one%inputs
-          end select
-        end associate
+    if (model%spheres) then
+      call reserve_single(model, size(columns, 2), status)
+      if (status /= closura_ok .or. size(columns, 2) == 0) return
+      call spheres_single(model, columns, tendencies, work_state, work_single, missing, memory, flags)
+    else
+      nowhere = 0
+      block = block_single(model)
+      do first = 1, size(columns, 2), block
+        last = min(first + block - 1, size(columns, 2))
+        count = last - first + 1
+        call inspect_single(model, columns(:, first:last), state(1:count))
+        tendencies(:, first:last) = 0
+        call pass_single(model, 1, size(model%operations), 0, first, last, columns, tendencies, &
+          state(1:count), nowhere, .false., memory)
+        call mark_single(model, state(1:count), tendencies(:, first:last), missing)
+        if (present(flags)) flags(first:last) = state(1:count)
       end do
-      call mark_single(model, state(1:count), tendencies(:, first:last), missing)
-      if (present(flags)) flags(first:last) = state(1:count)
-    end do
+    end if
     if (missing > 0 .and. model%missing == closura_report) &
       status = status_of(closura_not_finite, missing)
   end subroutine predict_single
+
+  ! Columns in a block.
+  pure integer function block_single(model)
+    type(closura_model), intent(in) :: model
+
+    block_single = min(longest_block, buffer / padded_single(model%width), buffer / model%most_trees)
+    block_single = max(group, block_single - mod(block_single, group))
+  end function block_single
+
+  pure integer function rows_to_block_single(rows)
+    integer, intent(in) :: rows
+
+    rows_to_block_single = min(longest_block, buffer / padded_single(rows))
+    rows_to_block_single = max(group, rows_to_block_single - mod(rows_to_block_single, group))
+  end function rows_to_block_single
+
+  ! Check that columns are whole spheres, and see to it that the calling thread has its workspace.
+  subroutine reserve_single(model, columns, status)
+    type(closura_model), intent(in) :: model
+    integer, intent(in) :: columns
+    integer, intent(out) :: status
+
+    status = status_of(closura_wrong_sphere, model%together)
+    if (mod(columns, model%together) /= 0) return
+    status = closura_ok
+    if (columns == 0) return
+    call reserve_states(model%together, status)
+    if (status /= closura_ok) return
+    if (allocated(work_single)) then
+      if (size(work_single, kind=int64) >= model%workspace) return
+      deallocate(work_single)
+    end if
+    allocate(work_single(model%workspace), stat=status)
+    if (status /= 0) then
+      status = closura_out_of_memory
+    else
+      work_single = 0   ! windows at the edge reach for numbers that nobody wrote
+    end if
+  end subroutine reserve_single
+
+  ! Some of the operations on a block of columns, from operation `from` to `to`; those before
+  ! `before` belong to other spheres. `resume`: the panels were put down and are taken up again.
+  recursive subroutine pass_single(model, from, to, before, first, last, columns, tendencies, state, &
+    work, resume, memory)
+    type(closura_model), intent(in) :: model
+    integer, intent(in) :: from, to, before, first, last
+    real(real32), intent(in) :: columns(:, :)
+    real(real32), intent(inout) :: tendencies(:, :), work(*)
+    integer, intent(inout) :: state(:)
+    logical, intent(in) :: resume
+    real(real32), intent(in), optional :: memory(:, :)
+    real(real32) :: panel(buffer, 2)
+    integer(int32) :: leaves(buffer)
+    integer :: count, place, now, row
+
+    count = last - first + 1
+    now = 1
+    row = 0
+    do place = 1, from - 1
+      if (model%operations(place)%kind == op_noise) row = row + model%operations(place)%inputs
+    end do
+    if (resume) then
+      place = model%operations(from - 1)%panel
+      call take_up_single(place, count, work(held_at(place, first - before)), panel(:, now))
+    end if
+    do place = from, to
+      associate (one => model%operations(place))
+        select case (one%kind)
+        case (op_select)
+          now = 1
+          call gather_single(one, columns(:, first:last), state, panel(:, now))
+        case (op_around)
+          now = 1
+          call look_around_single(one, first - before, &
+            columns(:, before + 1:before + model%together), state, panel(:, now))
+        case (op_image, op_mesh)
+          call keep_single(one, first - before, count, panel(:, now), work(model%slots(1)))
+        case (op_standardise)
+          call standardise_single(one, count, panel(:, now))
+        case (op_restore)
+          call restore_single(one, count, panel(:, now))
+        case (op_clip)
+          call clip_single(one, count, panel(:, now))
+        case (op_finite)
+          call finite_or_zero_single(one, count, panel(:, now))
+        case (op_novelty)
+          call weigh_single(one, columns(:, first:last), panel(:, now), state)
+        case (op_dense)
+          call dense_single(one, count, panel(:, now), panel(:, 3 - now))
+          now = 3 - now
+        case (op_polynomial)
+          call polynomial_single(one, count, panel(:, now), panel(:, 3 - now))
+          now = 3 - now
+        case (op_trees, op_rounds)
+          call trees_single(one, count, panel(:, now), leaves, panel(:, 3 - now))
+          now = 3 - now
+        case (op_add)
+          call add_single(one, panel(:, now), tendencies(:, first:last))
+        case (op_noise)
+          call add_memory_single(one, memory(row + 1:row + one%inputs, first:last), &
+            tendencies(:, first:last))
+          row = row + one%inputs
+        end select
+      end associate
+    end do
+    if (to < size(model%operations)) then
+      place = model%operations(to + 1)%panel
+      call put_down_single(place, count, panel(:, now), work(held_at(place, first - before)))
+    end if
+  end subroutine pass_single
 
   ! A model that is a graph of ONNX: all columns at once. Columns that are not finite are replaced
   ! by zeros before, since hosts may trap what ONNX Runtime would make of them.
@@ -2048,6 +2593,515 @@ contains
     end do
   end subroutine mark_single
 
+  ! ---- Grids, in single precision: neighbours, images and meshes of whole spheres
+
+  ! Whole spheres, one after the other: what is missing anywhere is missing wherever it is seen.
+  recursive subroutine spheres_single(model, columns, tendencies, state, work, missing, memory, flags)
+    type(closura_model), intent(in) :: model
+    real(real32), intent(in) :: columns(:, :)
+    real(real32), intent(inout) :: tendencies(:, :), work(*)
+    integer, intent(inout) :: state(:), missing
+    real(real32), intent(in), optional :: memory(:, :)
+    integer, intent(inout), optional :: flags(:)
+    integer :: first, last
+
+    do first = 1, size(columns, 2), model%together
+      last = first + model%together - 1
+      call inspect_single(model, columns(:, first:last), state(1:model%together))
+      call spoil(model, state(1:model%together))
+      tendencies(:, first:last) = 0
+      if (any(iand(state(1:model%together), closura_flag_missing) == 0)) &
+        call one_sphere_single(model, first - 1, columns, tendencies, state, work, memory)
+      call mark_single(model, state(1:model%together), tendencies(:, first:last), missing)
+      if (present(flags)) flags(first:last) = state(1:model%together)
+    end do
+  end subroutine spheres_single
+
+  ! Operations on panels go block by block; where one on the whole grid follows, the panels are put
+  ! down until it is done.
+  recursive subroutine one_sphere_single(model, before, columns, tendencies, state, work, memory)
+    type(closura_model), intent(in) :: model
+    integer, intent(in) :: before
+    real(real32), intent(in) :: columns(:, :)
+    real(real32), intent(inout) :: tendencies(:, :), work(*)
+    integer, intent(inout) :: state(:)
+    real(real32), intent(in), optional :: memory(:, :)
+    integer :: from, to, first, last, place, block
+    logical :: resume
+
+    block = block_single(model)
+    resume = .false.
+    from = 1
+    do while (from <= size(model%operations))
+      to = from - 1
+      do while (to < size(model%operations))
+        if (on_whole_grid(model%operations(to + 1)%kind)) exit
+        to = to + 1
+      end do
+      !$omp parallel do private(last) schedule(static)
+      do first = 1, model%together, block
+        last = min(first + block - 1, model%together)
+        call pass_single(model, from, to, before, before + first, before + last, columns, tendencies, &
+          state(first:last), work, resume, memory)
+      end do
+      !$omp end parallel do
+      do place = from, to
+        if (model%operations(place)%kind == op_image) call go_on_single(model%operations(place), &
+          work(model%slots(1)))
+      end do
+      do while (to < size(model%operations))
+        if (.not. on_whole_grid(model%operations(to + 1)%kind)) exit
+        to = to + 1
+        call change_image_single(model, model%operations(to), work)
+      end do
+      resume = .true.
+      from = to + 1
+    end do
+  end subroutine one_sphere_single
+
+  subroutine change_image_single(model, one, work)
+    type(closura_model), intent(in) :: model
+    type(operation), intent(in) :: one
+    real(real32), intent(inout) :: work(*)
+
+    select case (one%kind)
+    case (op_convolve)
+      call convolve_single(one, work(model%slots(one%from)), work(model%slots(one%into)))
+    case (op_coarsen)
+      call coarsen_single(one%channels, one%rows, one%lines, work(model%slots(one%from)), &
+        work(model%slots(3) + one%kept), work(model%slots(one%into)))
+    case (op_refine)
+      call refine_single(one%channels, one%beside, one%rows, one%lines, &
+        work(model%slots(one%from)), work(model%slots(3) + one%kept), work(model%slots(one%into)))
+    case (op_merge)
+      call merge_single(one, model%together, work(model%slots(one%from)), work)
+    case (op_tell)
+      call tell_single(one, model%together, work(model%slots(1)), work(model%slots(2)))
+    case (op_hear)
+      call hear_single(one, model%operations(one%mesh), model%together, work(model%slots(2)), &
+        work(model%slots(1)))
+    end select
+  end subroutine change_image_single
+
+  ! Put panels down, or take them up again.
+  pure subroutine put_down_single(rows, count, panel, held)
+    integer, intent(in) :: rows, count
+    real(real32), intent(in) :: panel(padded_single(rows), *)
+    real(real32), intent(inout) :: held(rows, *)
+    integer :: column
+
+    do column = 1, count
+      held(:, column) = panel(1:rows, column)
+    end do
+  end subroutine put_down_single
+
+  pure subroutine take_up_single(rows, count, held, panel)
+    integer, intent(in) :: rows, count
+    real(real32), intent(in) :: held(rows, *)
+    real(real32), intent(inout) :: panel(padded_single(rows), *)
+    integer :: column
+
+    do column = 1, padded_columns(count)
+      panel(rows + 1:, column) = 0
+      if (column <= count) then
+        panel(1:rows, column) = held(:, column)
+      else
+        panel(1:rows, column) = 0
+      end if
+    end do
+  end subroutine take_up_single
+
+  ! Each column with the eight around it, then what the column alone knows.
+  pure subroutine look_around_single(one, first, columns, state, panel)
+    type(operation), intent(in) :: one
+    integer, intent(in) :: first              ! number of the first column of the block
+    real(real32), intent(in) :: columns(:, :)     ! of the whole grid
+    integer, intent(in) :: state(:)
+    real(real32), intent(inout) :: panel(padded_single(one%outputs), *)
+    integer :: column, row, near, place, here(2)
+    logical :: beyond
+    real(real32) :: value
+
+    do column = 1, size(state)
+      panel(:, column) = 0
+      if (iand(state(column), closura_flag_missing) /= 0) cycle
+      place = 0
+      do near = 0, 8
+        call find_neighbour(one, first + column - 1, near, here, beyond)
+        do row = 1, one%channels
+          place = place + 1
+          value = columns(one%indices(row), here(1))
+          if (here(2) /= here(1)) value = 0.5_real32 * (value + columns(one%indices(row), here(2)))
+          if (beyond) value = value * real(one%signs(row), real32)
+          panel(place, column) = value
+        end do
+      end do
+      do row = one%channels + 1, size(one%indices)
+        panel(place + row - one%channels, column) = columns(one%indices(row), first + column - 1)
+      end do
+    end do
+    do column = size(state) + 1, padded_columns(size(state))
+      panel(:, column) = 0
+    end do
+  end subroutine look_around_single
+
+  ! Keep a block of panels as part of an image, which has a border of one point, or of a mesh.
+  pure subroutine keep_single(one, first, count, panel, image)
+    type(operation), intent(in) :: one
+    integer, intent(in) :: first, count
+    real(real32), intent(in) :: panel(padded_single(one%inputs), *)
+    real(real32), intent(inout) :: image(*)
+    integer :: column
+    integer(int64) :: at
+
+    do column = 1, count
+      at = one%inputs * point_of(one, first + column - 2)
+      image(at + 1:at + one%inputs) = panel(1:one%inputs, column)
+    end do
+  end subroutine keep_single
+
+  ! Rows after the last one, as the sphere goes on there.
+  pure subroutine go_on_single(one, image)
+    type(operation), intent(in) :: one
+    real(real32), intent(inout) :: image(one%inputs, 0:one%lines + 1, 0:one%rows + one%extra + 1)
+    integer :: row
+
+    do row = 1, one%extra
+      call cross_pole_single(one, one%inputs, &
+        image(:, 1:one%lines, one%rows + 1 - row - merge(1, 0, one%poles(2))), &
+        image(:, 1:one%lines, one%rows + row))
+    end do
+  end subroutine go_on_single
+
+  ! A row as it follows on the other side of a pole: half-way round, vectors turned over.
+  pure subroutine cross_pole_single(one, channels, row, beyond)
+    type(operation), intent(in) :: one
+    integer, intent(in) :: channels
+    real(real32), intent(in) :: row(channels, one%lines)
+    real(real32), intent(inout) :: beyond(channels, one%lines)
+    integer :: line, half, other
+
+    do line = 1, one%lines
+      half = 1 + modulo(line - 1 - one%lines / 2, one%lines)
+      beyond(:, line) = row(:, half)
+      if (mod(one%lines, 2) == 1) then
+        other = 1 + modulo(half - 2, one%lines)
+        beyond(:, line) = 0.5_real32 * (row(:, half) + row(:, other))
+      end if
+      if (size(one%signs) > 0) beyond(:, line) = beyond(:, line) * real(one%signs, real32)
+    end do
+  end subroutine cross_pole_single
+
+  ! Windows of 3 x 3 points times weights, bent. The border of the image is filled first.
+  recursive subroutine convolve_single(one, image, found)
+    type(operation), intent(in) :: one
+    real(real32), intent(inout) :: image(*), found(*)
+    integer :: row
+
+    call surround_single(one, image)
+    !$omp parallel do schedule(static)
+    do row = 1, one%rows
+      call convolve_row_single(one, row, image, found)
+    end do
+    !$omp end parallel do
+  end subroutine convolve_single
+
+  pure subroutine surround_single(one, image)
+    type(operation), intent(in) :: one
+    real(real32), intent(inout) :: image(one%channels, 0:one%lines + 1, 0:one%rows + 1)
+    integer :: row
+
+    call cross_pole_single(one, one%channels, &
+      image(:, 1:one%lines, 1 + merge(1, 0, one%poles(1))), image(:, 1:one%lines, 0))
+    call cross_pole_single(one, one%channels, &
+      image(:, 1:one%lines, one%rows - merge(1, 0, one%poles(2))), image(:, 1:one%lines, one%rows + 1))
+    do row = 0, one%rows + 1
+      image(:, 0, row) = image(:, one%lines, row)
+      image(:, one%lines + 1, row) = image(:, 1, row)
+    end do
+  end subroutine surround_single
+
+  recursive subroutine convolve_row_single(one, row, image, found)
+    type(operation), intent(in) :: one
+    integer, intent(in) :: row
+    real(real32), intent(in) :: image(*)
+    real(real32), intent(inout) :: found(*)
+    real(real32) :: after(buffer)
+#ifdef CLOSURA_BLAS
+    real(real32) :: before(buffer)
+    integer :: line, column
+#endif
+    integer :: first, count, piece, rows, threefold
+    integer(int64) :: at, stride, into
+
+    rows = padded_single(one%outputs)
+    threefold = 3 * one%channels
+    stride = int(one%lines + 2, int64) * one%channels
+    piece = buffer / rows
+#ifdef CLOSURA_BLAS
+    piece = min(piece, buffer / max(1, threefold))
+#endif
+    piece = max(group, piece - mod(piece, group))
+    do first = 1, one%lines, piece
+      count = min(piece, one%lines - first + 1)
+      at = (row - 1) * stride + int(first - 1, int64) * one%channels
+#ifdef CLOSURA_BLAS
+      do column = 1, count
+        after((column - 1) * rows + 1:column * rows) = one%first_single
+      end do
+      do line = 0, 2
+        if (threefold == 0) exit
+        do column = 0, count - 1
+          before(column * threefold + 1:(column + 1) * threefold) = image(at + line * stride &
+            + column * one%channels + 1:at + line * stride + column * one%channels + threefold)
+        end do
+        call sgemm('N', 'N', rows, count, threefold, 1.0_real32, &
+          one%weights_single(1, line * threefold + 1, 1), rows, before, threefold, 1.0_real32, &
+          after, rows)
+      end do
+#else
+      call multiply_windows_single(rows, padded_columns(count), one%channels, stride, &
+        one%weights_single, one%first_single, image(at + 1), after)
+#endif
+      call bend_single(one%activation, rows * count, after)
+      into = (int(row, int64) * (one%lines + 2) + first) * one%outputs
+      call put_down_single(one%outputs, count, after, found(into + 1))
+    end do
+  end subroutine convolve_row_single
+
+#ifndef CLOSURA_BLAS
+  ! The windows of points that follow each other: in each of three rows of the image a window is
+  ! 3 points long and begins one point after the one before it.
+  pure subroutine multiply_windows_single(rows, columns, channels, stride, weights, offsets, image, &
+    after)
+    integer, intent(in) :: rows, columns, channels
+    integer(int64), intent(in) :: stride
+    real(real32), intent(in) :: weights(rows_single, 3 * channels, 0:2, *), offsets(*), image(*)
+    real(real32), intent(inout) :: after(rows, *)
+    real(real32), dimension(rows_single) :: a, b, c, d
+    integer :: column, first, input, line, part, row
+    integer(int64) :: at, bt, ct, dt
+
+    do part = 1, rows / rows_single
+      first = (part - 1) * rows_single + 1
+      do column = 1, columns, group
+        do row = 1, rows_single
+          a(row) = offsets(first + row - 1)
+          b(row) = offsets(first + row - 1)
+          c(row) = offsets(first + row - 1)
+          d(row) = offsets(first + row - 1)
+        end do
+        do line = 0, 2
+          at = line * stride + int(column - 1, int64) * channels
+          bt = at + channels
+          ct = bt + channels
+          dt = ct + channels
+          do input = 1, 3 * channels
+            do row = 1, rows_single
+              a(row) = a(row) + weights(row, input, line, part) * image(at + input)
+              b(row) = b(row) + weights(row, input, line, part) * image(bt + input)
+              c(row) = c(row) + weights(row, input, line, part) * image(ct + input)
+              d(row) = d(row) + weights(row, input, line, part) * image(dt + input)
+            end do
+          end do
+        end do
+        do row = 1, rows_single
+          after(first + row - 1, column) = a(row)
+          after(first + row - 1, column + 1) = b(row)
+          after(first + row - 1, column + 2) = c(row)
+          after(first + row - 1, column + 3) = d(row)
+        end do
+      end do
+    end do
+  end subroutine multiply_windows_single
+#endif
+
+  ! The means of 2 x 2 points; the image itself is kept for the way up.
+  pure subroutine coarsen_single(channels, rows, lines, image, kept, coarse)
+    integer, intent(in) :: channels, rows, lines   ! of the coarse image
+    real(real32), intent(in) :: image(channels, 0:2 * lines + 1, 0:2 * rows + 1)
+    real(real32), intent(inout) :: kept(channels, 2 * lines, 2 * rows)
+    real(real32), intent(inout) :: coarse(channels, 0:lines + 1, 0:rows + 1)
+    integer :: line, row
+
+    kept = image(:, 1:2 * lines, 1:2 * rows)
+    do row = 1, rows
+      do line = 1, lines
+        coarse(:, line, row) = 0.25_real32 * (image(:, 2 * line - 1, 2 * row - 1) &
+          + image(:, 2 * line, 2 * row - 1) + image(:, 2 * line - 1, 2 * row) &
+          + image(:, 2 * line, 2 * row))
+      end do
+    end do
+  end subroutine coarsen_single
+
+  ! What was kept, and beside it each coarse point four times.
+  pure subroutine refine_single(channels, beside, rows, lines, coarse, kept, image)
+    integer, intent(in) :: channels, beside, rows, lines   ! rows and lines of the fine image
+    real(real32), intent(in) :: coarse(channels, 0:lines / 2 + 1, 0:rows / 2 + 1)
+    real(real32), intent(in) :: kept(beside, lines, rows)
+    real(real32), intent(inout) :: image(beside + channels, 0:lines + 1, 0:rows + 1)
+    integer :: line, row
+
+    do row = 1, rows
+      do line = 1, lines
+        image(1:beside, line, row) = kept(:, line, row)
+        image(beside + 1:, line, row) = coarse(:, (line + 1) / 2, (row + 1) / 2)
+      end do
+    end do
+  end subroutine refine_single
+
+  ! An image or a mesh through a matrix, added to the panels.
+  recursive subroutine merge_single(one, columns, image, held)
+    type(operation), intent(in) :: one
+    integer, intent(in) :: columns
+    real(real32), intent(in) :: image(*)
+    real(real32), intent(inout) :: held(one%outputs, *)
+    integer :: first, block
+
+    block = rows_to_block_single(max(one%inputs, one%outputs))
+    !$omp parallel do schedule(static)
+    do first = 1, columns, block
+      call merge_block_single(one, first, min(block, columns - first + 1), image, held(1, first))
+    end do
+    !$omp end parallel do
+  end subroutine merge_single
+
+  recursive subroutine merge_block_single(one, first, count, image, held)
+    type(operation), intent(in) :: one
+    integer, intent(in) :: first, count
+    real(real32), intent(in) :: image(*)
+    real(real32), intent(inout) :: held(one%outputs, *)
+    real(real32) :: panel(buffer, 2)
+    integer :: column, at
+
+    call look_up_single(one, first, count, image, panel(:, 1))
+    call dense_single(one, count, panel(:, 1), panel(:, 2))
+    do column = 1, count
+      at = (column - 1) * padded_single(one%outputs)
+      held(:, column) = held(:, column) + panel(at + 1:at + one%outputs, 2)
+    end do
+  end subroutine merge_block_single
+
+  ! A block of points of an image or a mesh, as a panel.
+  pure subroutine look_up_single(one, first, count, image, panel)
+    type(operation), intent(in) :: one
+    integer, intent(in) :: first, count
+    real(real32), intent(in) :: image(*)
+    real(real32), intent(inout) :: panel(padded_single(one%inputs), *)
+    integer :: column
+    integer(int64) :: at
+
+    do column = 1, padded_columns(count)
+      panel(one%inputs + 1:, column) = 0
+      if (column <= count) then
+        at = one%inputs * point_of(one, first + column - 2)
+        panel(1:one%inputs, column) = image(at + 1:at + one%inputs)
+      else
+        panel(1:one%inputs, column) = 0
+      end if
+    end do
+  end subroutine look_up_single
+
+  ! What every node of a mesh has to say to others and to itself: a matrix for all of it.
+  recursive subroutine tell_single(one, nodes, values, table)
+    type(operation), intent(in) :: one
+    integer, intent(in) :: nodes
+    real(real32), intent(in) :: values(*)
+    real(real32), intent(inout) :: table(one%outputs, *)
+    integer :: first, block
+
+    block = rows_to_block_single(max(one%inputs, one%outputs))
+    !$omp parallel do schedule(static)
+    do first = 1, nodes, block
+      call tell_block_single(one, first, min(block, nodes - first + 1), values, table(1, first))
+    end do
+    !$omp end parallel do
+  end subroutine tell_single
+
+  recursive subroutine tell_block_single(one, first, count, values, table)
+    type(operation), intent(in) :: one
+    integer, intent(in) :: first, count
+    real(real32), intent(in) :: values(*)
+    real(real32), intent(inout) :: table(one%outputs, *)
+    real(real32) :: panel(buffer, 2)
+
+    call look_up_single(one, first, count, values, panel(:, 1))
+    call dense_single(one, count, panel(:, 1), panel(:, 2))
+    call put_down_single(one%outputs, count, panel(:, 2), table)
+  end subroutine tell_block_single
+
+  ! Each node hears the mean message of its neighbours, and becomes what it makes of it.
+  recursive subroutine hear_single(one, mesh, nodes, table, values)
+    type(operation), intent(in) :: one, mesh
+    integer, intent(in) :: nodes
+    real(real32), intent(in) :: table(*)
+    real(real32), intent(inout) :: values(one%outputs, *)
+    integer :: first, block
+
+    block = rows_to_block_single(one%outputs)
+    !$omp parallel do schedule(static)
+    do first = 1, nodes, block
+      call hear_block_single(one, mesh, first, min(block, nodes - first + 1), table, values(1, first))
+    end do
+    !$omp end parallel do
+  end subroutine hear_single
+
+  recursive subroutine hear_block_single(one, mesh, first, count, table, values)
+    type(operation), intent(in) :: one, mesh
+    integer, intent(in) :: first, count
+    real(real32), intent(in) :: table(one%outputs, one%parts, *)
+    real(real32), intent(inout) :: values(one%outputs, *)
+    real(real32) :: panel(buffer, 2), taken(widest)
+    integer :: column, at, width
+
+    width = one%outputs
+    call listen_single(one, mesh, first, count, table, panel(:, 1))
+    call dense_single(one, count, panel(:, 1), panel(:, 2))
+    do column = 1, count
+      at = (column - 1) * padded_single(width)
+      taken(1:width) = table(:, one%parts, first + column - 1) + panel(at + 1:at + width, 2)
+      call bend_single(one%bend, width, taken)
+      if (one%residual) taken(1:width) = taken(1:width) + values(:, column)
+      values(:, column) = taken(1:width)
+    end do
+  end subroutine hear_block_single
+
+  ! The mean message that each node of a block hears. A message depends on the sender (its wind
+  ! turned to the receiver's east and north), on the receiver, and on where the sender lies.
+  pure recursive subroutine listen_single(one, mesh, first, count, table, panel)
+    type(operation), intent(in) :: one, mesh
+    integer, intent(in) :: first, count
+    real(real32), intent(in) :: table(one%outputs, one%parts, *)
+    real(real32), intent(inout) :: panel(padded_single(one%outputs), *)
+    real(real32) :: message(widest), tell(6)
+    integer :: column, node, sender, number, width
+    integer(int64) :: edge
+
+    width = one%outputs
+    do column = 1, padded_columns(count)
+      panel(:, column) = 0
+      if (column > count) cycle
+      node = first + column - 1
+      do number = 1, mesh%neighbours
+        edge = int(node - 1, int64) * mesh%neighbours + number
+        sender = mesh%indices(edge)
+        tell = mesh%extra_single(6 * edge - 5:6 * edge)   ! share, step (3), turn (2)
+        message(1:width) = table(:, 1, sender)
+        if (one%parts == 5) message(1:width) = message(1:width) + tell(5) * table(:, 2, sender) &
+          + tell(6) * table(:, 3, sender)
+        message(1:width) = message(1:width) * (1 + tell(2) * one%extra_single(1:width) &
+          + tell(3) * one%extra_single(width + 1:2 * width) &
+          + tell(4) * one%extra_single(2 * width + 1:3 * width))
+        message(1:width) = message(1:width) + table(:, one%parts - 1, node) &
+          + tell(2) * one%extra_single(3 * width + 1:4 * width) &
+          + tell(3) * one%extra_single(4 * width + 1:5 * width) &
+          + tell(4) * one%extra_single(5 * width + 1:6 * width)
+        call bend_single(one%bend, width, message)
+        panel(1:width, column) = panel(1:width, column) + tell(1) * message(1:width)
+      end do
+    end do
+  end subroutine listen_single
+
   elemental integer(int32) function abs_bits_single(value)
     real(real32), intent(in) :: value
 
@@ -2086,6 +3140,10 @@ contains
     end if
     call check_single(model, columns, tendencies, status, memory, flags)
     if (status /= closura_ok) return
+    if (model%spheres) then
+      call predict_wide_spheres(model, columns, tendencies, status, memory, flags)
+      return
+    end if
     block = max(1, min(longest_block, length / max(model%inputs, model%outputs, model%memory, 1)))
     missing = 0
     do first = 1, size(columns, 2), block
@@ -2101,6 +3159,55 @@ contains
     status = closura_ok
     if (missing > 0) status = status_of(closura_not_finite, missing)
   end subroutine predict_columns
+
+  ! The same for whole spheres, one after the other, in the workspace of the thread.
+  recursive subroutine predict_wide_spheres(model, columns, tendencies, status, memory, flags)
+    type(closura_model), intent(in) :: model
+    real(real32), intent(in) :: columns(:, :)
+    real(real32), intent(inout) :: tendencies(:, :)
+    integer, intent(out) :: status
+    real(real32), intent(in), optional :: memory(:, :)
+    integer, intent(inout), optional :: flags(:)
+    integer(int64) :: found, remembered
+    integer :: first, last, count, missing
+
+    count = model%together
+    remembered = int(model%inputs, int64) * count + 1
+    found = remembered + int(model%memory, int64) * count
+    call reserve_double(model, size(columns, 2), status)
+    if (status /= closura_ok .or. size(columns, 2) == 0) return
+    call reserve_wide(found + int(model%outputs, int64) * count, count, status)
+    if (status /= closura_ok) return
+    missing = 0
+    do first = 1, size(columns, 2), count
+      last = first + count - 1
+      call widen(columns(:, first:last), work_wide)
+      if (model%memory > 0) call widen(memory(:, first:last), work_wide(remembered:))
+      call predict_panels(model, count, work_wide, work_wide(remembered:), work_wide(found:), &
+        work_flags, status)
+      if (status /= closura_ok .and. mod(status, 1000) /= closura_not_finite) return
+      missing = missing + status / 1000
+      call narrow(work_wide(found:), tendencies(:, first:last))
+      if (present(flags)) flags(first:last) = work_flags(1:count)
+    end do
+    status = closura_ok
+    if (missing > 0) status = status_of(closura_not_finite, missing)
+  end subroutine predict_wide_spheres
+
+  subroutine reserve_wide(numbers, columns, status)
+    integer(int64), intent(in) :: numbers
+    integer, intent(in) :: columns
+    integer, intent(out) :: status
+
+    status = closura_ok
+    if (allocated(work_wide)) then
+      if (size(work_wide, kind=int64) >= numbers .and. size(work_flags) >= columns) return
+      deallocate(work_wide)
+    end if
+    if (allocated(work_flags)) deallocate(work_flags)
+    allocate(work_wide(numbers), work_flags(columns), stat=status)
+    if (status /= 0) status = closura_out_of_memory
+  end subroutine reserve_wide
 
   recursive subroutine predict_panels(model, count, columns, memory, tendencies, state, status)
     type(closura_model), intent(in) :: model
@@ -2152,11 +3259,9 @@ contains
     integer, intent(out) :: status
     real(real64), intent(in), optional :: memory(:, :)
     integer, intent(out), optional :: flags(:)
-    real(real64) :: panel(buffer, 2)
-    integer(int32) :: leaves(buffer)
     integer :: state(longest_block)
-    integer :: first, last, count, block, place, now, row
-    integer :: missing
+    integer :: first, last, count, block, missing
+    real(real64) :: nowhere(1)
 
     call check_double(model, columns, tendencies, status, memory, flags)
     if (status /= closura_ok) return
@@ -2164,56 +3269,138 @@ contains
       call graph_double(model, columns, tendencies, status, memory, flags)
       return
     end if
-    block = min(longest_block, buffer / padded_double(model%width), buffer / model%most_trees)
-    block = max(group, block - mod(block, group))
     missing = 0
-    do first = 1, size(columns, 2), block
-      last = min(first + block - 1, size(columns, 2))
-      count = last - first + 1
-      call inspect_double(model, columns(:, first:last), state(1:count))
-      tendencies(:, first:last) = 0
-      now = 1
-      row = 0
-      do place = 1, size(model%operations)
-        associate (one => model%operations(place))
-          select case (one%kind)
-          case (op_select)
-            now = 1
-            call gather_double(one, columns(:, first:last), state(1:count), panel(:, now))
-          case (op_standardise)
-            call standardise_double(one, count, panel(:, now))
-          case (op_restore)
-            call restore_double(one, count, panel(:, now))
-          case (op_clip)
-            call clip_double(one, count, panel(:, now))
-          case (op_finite)
-            call finite_or_zero_double(one, count, panel(:, now))
-          case (op_novelty)
-            call weigh_double(one, columns(:, first:last), panel(:, now), state(1:count))
-          case (op_dense)
-            call dense_double(one, count, panel(:, now), panel(:, 3 - now))
-            now = 3 - now
-          case (op_polynomial)
-            call polynomial_double(one, count, panel(:, now), panel(:, 3 - now))
-            now = 3 - now
-          case (op_trees, op_rounds)
-            call trees_double(one, count, panel(:, now), leaves, panel(:, 3 - now))
-            now = 3 - now
-          case (op_add)
-            call add_double(one, panel(:, now), tendencies(:, first:last))
-          case (op_noise)
-            call add_memory_double(one, memory(row + 1:row + one%inputs, first:last), &
-              tendencies(:, first:last))
-            row = row + one%inputs
-          end select
-        end associate
+    if (model%spheres) then
+      call reserve_double(model, size(columns, 2), status)
+      if (status /= closura_ok .or. size(columns, 2) == 0) return
+      call spheres_double(model, columns, tendencies, work_state, work_double, missing, memory, flags)
+    else
+      nowhere = 0
+      block = block_double(model)
+      do first = 1, size(columns, 2), block
+        last = min(first + block - 1, size(columns, 2))
+        count = last - first + 1
+        call inspect_double(model, columns(:, first:last), state(1:count))
+        tendencies(:, first:last) = 0
+        call pass_double(model, 1, size(model%operations), 0, first, last, columns, tendencies, &
+          state(1:count), nowhere, .false., memory)
+        call mark_double(model, state(1:count), tendencies(:, first:last), missing)
+        if (present(flags)) flags(first:last) = state(1:count)
       end do
-      call mark_double(model, state(1:count), tendencies(:, first:last), missing)
-      if (present(flags)) flags(first:last) = state(1:count)
-    end do
+    end if
     if (missing > 0 .and. model%missing == closura_report) &
       status = status_of(closura_not_finite, missing)
   end subroutine predict_double
+
+  ! Columns in a block.
+  pure integer function block_double(model)
+    type(closura_model), intent(in) :: model
+
+    block_double = min(longest_block, buffer / padded_double(model%width), buffer / model%most_trees)
+    block_double = max(group, block_double - mod(block_double, group))
+  end function block_double
+
+  pure integer function rows_to_block_double(rows)
+    integer, intent(in) :: rows
+
+    rows_to_block_double = min(longest_block, buffer / padded_double(rows))
+    rows_to_block_double = max(group, rows_to_block_double - mod(rows_to_block_double, group))
+  end function rows_to_block_double
+
+  ! Check that columns are whole spheres, and see to it that the calling thread has its workspace.
+  subroutine reserve_double(model, columns, status)
+    type(closura_model), intent(in) :: model
+    integer, intent(in) :: columns
+    integer, intent(out) :: status
+
+    status = status_of(closura_wrong_sphere, model%together)
+    if (mod(columns, model%together) /= 0) return
+    status = closura_ok
+    if (columns == 0) return
+    call reserve_states(model%together, status)
+    if (status /= closura_ok) return
+    if (allocated(work_double)) then
+      if (size(work_double, kind=int64) >= model%workspace) return
+      deallocate(work_double)
+    end if
+    allocate(work_double(model%workspace), stat=status)
+    if (status /= 0) then
+      status = closura_out_of_memory
+    else
+      work_double = 0   ! windows at the edge reach for numbers that nobody wrote
+    end if
+  end subroutine reserve_double
+
+  ! Some of the operations on a block of columns, from operation `from` to `to`; those before
+  ! `before` belong to other spheres. `resume`: the panels were put down and are taken up again.
+  recursive subroutine pass_double(model, from, to, before, first, last, columns, tendencies, state, &
+    work, resume, memory)
+    type(closura_model), intent(in) :: model
+    integer, intent(in) :: from, to, before, first, last
+    real(real64), intent(in) :: columns(:, :)
+    real(real64), intent(inout) :: tendencies(:, :), work(*)
+    integer, intent(inout) :: state(:)
+    logical, intent(in) :: resume
+    real(real64), intent(in), optional :: memory(:, :)
+    real(real64) :: panel(buffer, 2)
+    integer(int32) :: leaves(buffer)
+    integer :: count, place, now, row
+
+    count = last - first + 1
+    now = 1
+    row = 0
+    do place = 1, from - 1
+      if (model%operations(place)%kind == op_noise) row = row + model%operations(place)%inputs
+    end do
+    if (resume) then
+      place = model%operations(from - 1)%panel
+      call take_up_double(place, count, work(held_at(place, first - before)), panel(:, now))
+    end if
+    do place = from, to
+      associate (one => model%operations(place))
+        select case (one%kind)
+        case (op_select)
+          now = 1
+          call gather_double(one, columns(:, first:last), state, panel(:, now))
+        case (op_around)
+          now = 1
+          call look_around_double(one, first - before, &
+            columns(:, before + 1:before + model%together), state, panel(:, now))
+        case (op_image, op_mesh)
+          call keep_double(one, first - before, count, panel(:, now), work(model%slots(1)))
+        case (op_standardise)
+          call standardise_double(one, count, panel(:, now))
+        case (op_restore)
+          call restore_double(one, count, panel(:, now))
+        case (op_clip)
+          call clip_double(one, count, panel(:, now))
+        case (op_finite)
+          call finite_or_zero_double(one, count, panel(:, now))
+        case (op_novelty)
+          call weigh_double(one, columns(:, first:last), panel(:, now), state)
+        case (op_dense)
+          call dense_double(one, count, panel(:, now), panel(:, 3 - now))
+          now = 3 - now
+        case (op_polynomial)
+          call polynomial_double(one, count, panel(:, now), panel(:, 3 - now))
+          now = 3 - now
+        case (op_trees, op_rounds)
+          call trees_double(one, count, panel(:, now), leaves, panel(:, 3 - now))
+          now = 3 - now
+        case (op_add)
+          call add_double(one, panel(:, now), tendencies(:, first:last))
+        case (op_noise)
+          call add_memory_double(one, memory(row + 1:row + one%inputs, first:last), &
+            tendencies(:, first:last))
+          row = row + one%inputs
+        end select
+      end associate
+    end do
+    if (to < size(model%operations)) then
+      place = model%operations(to + 1)%panel
+      call put_down_double(place, count, panel(:, now), work(held_at(place, first - before)))
+    end if
+  end subroutine pass_double
 
   ! A model that is a graph of ONNX: all columns at once. Columns that are not finite are replaced
   ! by zeros before, since hosts may trap what ONNX Runtime would make of them.
@@ -2801,6 +3988,515 @@ contains
       end if
     end do
   end subroutine mark_double
+
+  ! ---- Grids, in double precision: neighbours, images and meshes of whole spheres
+
+  ! Whole spheres, one after the other: what is missing anywhere is missing wherever it is seen.
+  recursive subroutine spheres_double(model, columns, tendencies, state, work, missing, memory, flags)
+    type(closura_model), intent(in) :: model
+    real(real64), intent(in) :: columns(:, :)
+    real(real64), intent(inout) :: tendencies(:, :), work(*)
+    integer, intent(inout) :: state(:), missing
+    real(real64), intent(in), optional :: memory(:, :)
+    integer, intent(inout), optional :: flags(:)
+    integer :: first, last
+
+    do first = 1, size(columns, 2), model%together
+      last = first + model%together - 1
+      call inspect_double(model, columns(:, first:last), state(1:model%together))
+      call spoil(model, state(1:model%together))
+      tendencies(:, first:last) = 0
+      if (any(iand(state(1:model%together), closura_flag_missing) == 0)) &
+        call one_sphere_double(model, first - 1, columns, tendencies, state, work, memory)
+      call mark_double(model, state(1:model%together), tendencies(:, first:last), missing)
+      if (present(flags)) flags(first:last) = state(1:model%together)
+    end do
+  end subroutine spheres_double
+
+  ! Operations on panels go block by block; where one on the whole grid follows, the panels are put
+  ! down until it is done.
+  recursive subroutine one_sphere_double(model, before, columns, tendencies, state, work, memory)
+    type(closura_model), intent(in) :: model
+    integer, intent(in) :: before
+    real(real64), intent(in) :: columns(:, :)
+    real(real64), intent(inout) :: tendencies(:, :), work(*)
+    integer, intent(inout) :: state(:)
+    real(real64), intent(in), optional :: memory(:, :)
+    integer :: from, to, first, last, place, block
+    logical :: resume
+
+    block = block_double(model)
+    resume = .false.
+    from = 1
+    do while (from <= size(model%operations))
+      to = from - 1
+      do while (to < size(model%operations))
+        if (on_whole_grid(model%operations(to + 1)%kind)) exit
+        to = to + 1
+      end do
+      !$omp parallel do private(last) schedule(static)
+      do first = 1, model%together, block
+        last = min(first + block - 1, model%together)
+        call pass_double(model, from, to, before, before + first, before + last, columns, tendencies, &
+          state(first:last), work, resume, memory)
+      end do
+      !$omp end parallel do
+      do place = from, to
+        if (model%operations(place)%kind == op_image) call go_on_double(model%operations(place), &
+          work(model%slots(1)))
+      end do
+      do while (to < size(model%operations))
+        if (.not. on_whole_grid(model%operations(to + 1)%kind)) exit
+        to = to + 1
+        call change_image_double(model, model%operations(to), work)
+      end do
+      resume = .true.
+      from = to + 1
+    end do
+  end subroutine one_sphere_double
+
+  subroutine change_image_double(model, one, work)
+    type(closura_model), intent(in) :: model
+    type(operation), intent(in) :: one
+    real(real64), intent(inout) :: work(*)
+
+    select case (one%kind)
+    case (op_convolve)
+      call convolve_double(one, work(model%slots(one%from)), work(model%slots(one%into)))
+    case (op_coarsen)
+      call coarsen_double(one%channels, one%rows, one%lines, work(model%slots(one%from)), &
+        work(model%slots(3) + one%kept), work(model%slots(one%into)))
+    case (op_refine)
+      call refine_double(one%channels, one%beside, one%rows, one%lines, &
+        work(model%slots(one%from)), work(model%slots(3) + one%kept), work(model%slots(one%into)))
+    case (op_merge)
+      call merge_double(one, model%together, work(model%slots(one%from)), work)
+    case (op_tell)
+      call tell_double(one, model%together, work(model%slots(1)), work(model%slots(2)))
+    case (op_hear)
+      call hear_double(one, model%operations(one%mesh), model%together, work(model%slots(2)), &
+        work(model%slots(1)))
+    end select
+  end subroutine change_image_double
+
+  ! Put panels down, or take them up again.
+  pure subroutine put_down_double(rows, count, panel, held)
+    integer, intent(in) :: rows, count
+    real(real64), intent(in) :: panel(padded_double(rows), *)
+    real(real64), intent(inout) :: held(rows, *)
+    integer :: column
+
+    do column = 1, count
+      held(:, column) = panel(1:rows, column)
+    end do
+  end subroutine put_down_double
+
+  pure subroutine take_up_double(rows, count, held, panel)
+    integer, intent(in) :: rows, count
+    real(real64), intent(in) :: held(rows, *)
+    real(real64), intent(inout) :: panel(padded_double(rows), *)
+    integer :: column
+
+    do column = 1, padded_columns(count)
+      panel(rows + 1:, column) = 0
+      if (column <= count) then
+        panel(1:rows, column) = held(:, column)
+      else
+        panel(1:rows, column) = 0
+      end if
+    end do
+  end subroutine take_up_double
+
+  ! Each column with the eight around it, then what the column alone knows.
+  pure subroutine look_around_double(one, first, columns, state, panel)
+    type(operation), intent(in) :: one
+    integer, intent(in) :: first              ! number of the first column of the block
+    real(real64), intent(in) :: columns(:, :)     ! of the whole grid
+    integer, intent(in) :: state(:)
+    real(real64), intent(inout) :: panel(padded_double(one%outputs), *)
+    integer :: column, row, near, place, here(2)
+    logical :: beyond
+    real(real64) :: value
+
+    do column = 1, size(state)
+      panel(:, column) = 0
+      if (iand(state(column), closura_flag_missing) /= 0) cycle
+      place = 0
+      do near = 0, 8
+        call find_neighbour(one, first + column - 1, near, here, beyond)
+        do row = 1, one%channels
+          place = place + 1
+          value = columns(one%indices(row), here(1))
+          if (here(2) /= here(1)) value = 0.5_real64 * (value + columns(one%indices(row), here(2)))
+          if (beyond) value = value * real(one%signs(row), real64)
+          panel(place, column) = value
+        end do
+      end do
+      do row = one%channels + 1, size(one%indices)
+        panel(place + row - one%channels, column) = columns(one%indices(row), first + column - 1)
+      end do
+    end do
+    do column = size(state) + 1, padded_columns(size(state))
+      panel(:, column) = 0
+    end do
+  end subroutine look_around_double
+
+  ! Keep a block of panels as part of an image, which has a border of one point, or of a mesh.
+  pure subroutine keep_double(one, first, count, panel, image)
+    type(operation), intent(in) :: one
+    integer, intent(in) :: first, count
+    real(real64), intent(in) :: panel(padded_double(one%inputs), *)
+    real(real64), intent(inout) :: image(*)
+    integer :: column
+    integer(int64) :: at
+
+    do column = 1, count
+      at = one%inputs * point_of(one, first + column - 2)
+      image(at + 1:at + one%inputs) = panel(1:one%inputs, column)
+    end do
+  end subroutine keep_double
+
+  ! Rows after the last one, as the sphere goes on there.
+  pure subroutine go_on_double(one, image)
+    type(operation), intent(in) :: one
+    real(real64), intent(inout) :: image(one%inputs, 0:one%lines + 1, 0:one%rows + one%extra + 1)
+    integer :: row
+
+    do row = 1, one%extra
+      call cross_pole_double(one, one%inputs, &
+        image(:, 1:one%lines, one%rows + 1 - row - merge(1, 0, one%poles(2))), &
+        image(:, 1:one%lines, one%rows + row))
+    end do
+  end subroutine go_on_double
+
+  ! A row as it follows on the other side of a pole: half-way round, vectors turned over.
+  pure subroutine cross_pole_double(one, channels, row, beyond)
+    type(operation), intent(in) :: one
+    integer, intent(in) :: channels
+    real(real64), intent(in) :: row(channels, one%lines)
+    real(real64), intent(inout) :: beyond(channels, one%lines)
+    integer :: line, half, other
+
+    do line = 1, one%lines
+      half = 1 + modulo(line - 1 - one%lines / 2, one%lines)
+      beyond(:, line) = row(:, half)
+      if (mod(one%lines, 2) == 1) then
+        other = 1 + modulo(half - 2, one%lines)
+        beyond(:, line) = 0.5_real64 * (row(:, half) + row(:, other))
+      end if
+      if (size(one%signs) > 0) beyond(:, line) = beyond(:, line) * real(one%signs, real64)
+    end do
+  end subroutine cross_pole_double
+
+  ! Windows of 3 x 3 points times weights, bent. The border of the image is filled first.
+  recursive subroutine convolve_double(one, image, found)
+    type(operation), intent(in) :: one
+    real(real64), intent(inout) :: image(*), found(*)
+    integer :: row
+
+    call surround_double(one, image)
+    !$omp parallel do schedule(static)
+    do row = 1, one%rows
+      call convolve_row_double(one, row, image, found)
+    end do
+    !$omp end parallel do
+  end subroutine convolve_double
+
+  pure subroutine surround_double(one, image)
+    type(operation), intent(in) :: one
+    real(real64), intent(inout) :: image(one%channels, 0:one%lines + 1, 0:one%rows + 1)
+    integer :: row
+
+    call cross_pole_double(one, one%channels, &
+      image(:, 1:one%lines, 1 + merge(1, 0, one%poles(1))), image(:, 1:one%lines, 0))
+    call cross_pole_double(one, one%channels, &
+      image(:, 1:one%lines, one%rows - merge(1, 0, one%poles(2))), image(:, 1:one%lines, one%rows + 1))
+    do row = 0, one%rows + 1
+      image(:, 0, row) = image(:, one%lines, row)
+      image(:, one%lines + 1, row) = image(:, 1, row)
+    end do
+  end subroutine surround_double
+
+  recursive subroutine convolve_row_double(one, row, image, found)
+    type(operation), intent(in) :: one
+    integer, intent(in) :: row
+    real(real64), intent(in) :: image(*)
+    real(real64), intent(inout) :: found(*)
+    real(real64) :: after(buffer)
+#ifdef CLOSURA_BLAS
+    real(real64) :: before(buffer)
+    integer :: line, column
+#endif
+    integer :: first, count, piece, rows, threefold
+    integer(int64) :: at, stride, into
+
+    rows = padded_double(one%outputs)
+    threefold = 3 * one%channels
+    stride = int(one%lines + 2, int64) * one%channels
+    piece = buffer / rows
+#ifdef CLOSURA_BLAS
+    piece = min(piece, buffer / max(1, threefold))
+#endif
+    piece = max(group, piece - mod(piece, group))
+    do first = 1, one%lines, piece
+      count = min(piece, one%lines - first + 1)
+      at = (row - 1) * stride + int(first - 1, int64) * one%channels
+#ifdef CLOSURA_BLAS
+      do column = 1, count
+        after((column - 1) * rows + 1:column * rows) = one%first_double
+      end do
+      do line = 0, 2
+        if (threefold == 0) exit
+        do column = 0, count - 1
+          before(column * threefold + 1:(column + 1) * threefold) = image(at + line * stride &
+            + column * one%channels + 1:at + line * stride + column * one%channels + threefold)
+        end do
+        call dgemm('N', 'N', rows, count, threefold, 1.0_real64, &
+          one%weights_double(1, line * threefold + 1, 1), rows, before, threefold, 1.0_real64, &
+          after, rows)
+      end do
+#else
+      call multiply_windows_double(rows, padded_columns(count), one%channels, stride, &
+        one%weights_double, one%first_double, image(at + 1), after)
+#endif
+      call bend_double(one%activation, rows * count, after)
+      into = (int(row, int64) * (one%lines + 2) + first) * one%outputs
+      call put_down_double(one%outputs, count, after, found(into + 1))
+    end do
+  end subroutine convolve_row_double
+
+#ifndef CLOSURA_BLAS
+  ! The windows of points that follow each other: in each of three rows of the image a window is
+  ! 3 points long and begins one point after the one before it.
+  pure subroutine multiply_windows_double(rows, columns, channels, stride, weights, offsets, image, &
+    after)
+    integer, intent(in) :: rows, columns, channels
+    integer(int64), intent(in) :: stride
+    real(real64), intent(in) :: weights(rows_double, 3 * channels, 0:2, *), offsets(*), image(*)
+    real(real64), intent(inout) :: after(rows, *)
+    real(real64), dimension(rows_double) :: a, b, c, d
+    integer :: column, first, input, line, part, row
+    integer(int64) :: at, bt, ct, dt
+
+    do part = 1, rows / rows_double
+      first = (part - 1) * rows_double + 1
+      do column = 1, columns, group
+        do row = 1, rows_double
+          a(row) = offsets(first + row - 1)
+          b(row) = offsets(first + row - 1)
+          c(row) = offsets(first + row - 1)
+          d(row) = offsets(first + row - 1)
+        end do
+        do line = 0, 2
+          at = line * stride + int(column - 1, int64) * channels
+          bt = at + channels
+          ct = bt + channels
+          dt = ct + channels
+          do input = 1, 3 * channels
+            do row = 1, rows_double
+              a(row) = a(row) + weights(row, input, line, part) * image(at + input)
+              b(row) = b(row) + weights(row, input, line, part) * image(bt + input)
+              c(row) = c(row) + weights(row, input, line, part) * image(ct + input)
+              d(row) = d(row) + weights(row, input, line, part) * image(dt + input)
+            end do
+          end do
+        end do
+        do row = 1, rows_double
+          after(first + row - 1, column) = a(row)
+          after(first + row - 1, column + 1) = b(row)
+          after(first + row - 1, column + 2) = c(row)
+          after(first + row - 1, column + 3) = d(row)
+        end do
+      end do
+    end do
+  end subroutine multiply_windows_double
+#endif
+
+  ! The means of 2 x 2 points; the image itself is kept for the way up.
+  pure subroutine coarsen_double(channels, rows, lines, image, kept, coarse)
+    integer, intent(in) :: channels, rows, lines   ! of the coarse image
+    real(real64), intent(in) :: image(channels, 0:2 * lines + 1, 0:2 * rows + 1)
+    real(real64), intent(inout) :: kept(channels, 2 * lines, 2 * rows)
+    real(real64), intent(inout) :: coarse(channels, 0:lines + 1, 0:rows + 1)
+    integer :: line, row
+
+    kept = image(:, 1:2 * lines, 1:2 * rows)
+    do row = 1, rows
+      do line = 1, lines
+        coarse(:, line, row) = 0.25_real64 * (image(:, 2 * line - 1, 2 * row - 1) &
+          + image(:, 2 * line, 2 * row - 1) + image(:, 2 * line - 1, 2 * row) &
+          + image(:, 2 * line, 2 * row))
+      end do
+    end do
+  end subroutine coarsen_double
+
+  ! What was kept, and beside it each coarse point four times.
+  pure subroutine refine_double(channels, beside, rows, lines, coarse, kept, image)
+    integer, intent(in) :: channels, beside, rows, lines   ! rows and lines of the fine image
+    real(real64), intent(in) :: coarse(channels, 0:lines / 2 + 1, 0:rows / 2 + 1)
+    real(real64), intent(in) :: kept(beside, lines, rows)
+    real(real64), intent(inout) :: image(beside + channels, 0:lines + 1, 0:rows + 1)
+    integer :: line, row
+
+    do row = 1, rows
+      do line = 1, lines
+        image(1:beside, line, row) = kept(:, line, row)
+        image(beside + 1:, line, row) = coarse(:, (line + 1) / 2, (row + 1) / 2)
+      end do
+    end do
+  end subroutine refine_double
+
+  ! An image or a mesh through a matrix, added to the panels.
+  recursive subroutine merge_double(one, columns, image, held)
+    type(operation), intent(in) :: one
+    integer, intent(in) :: columns
+    real(real64), intent(in) :: image(*)
+    real(real64), intent(inout) :: held(one%outputs, *)
+    integer :: first, block
+
+    block = rows_to_block_double(max(one%inputs, one%outputs))
+    !$omp parallel do schedule(static)
+    do first = 1, columns, block
+      call merge_block_double(one, first, min(block, columns - first + 1), image, held(1, first))
+    end do
+    !$omp end parallel do
+  end subroutine merge_double
+
+  recursive subroutine merge_block_double(one, first, count, image, held)
+    type(operation), intent(in) :: one
+    integer, intent(in) :: first, count
+    real(real64), intent(in) :: image(*)
+    real(real64), intent(inout) :: held(one%outputs, *)
+    real(real64) :: panel(buffer, 2)
+    integer :: column, at
+
+    call look_up_double(one, first, count, image, panel(:, 1))
+    call dense_double(one, count, panel(:, 1), panel(:, 2))
+    do column = 1, count
+      at = (column - 1) * padded_double(one%outputs)
+      held(:, column) = held(:, column) + panel(at + 1:at + one%outputs, 2)
+    end do
+  end subroutine merge_block_double
+
+  ! A block of points of an image or a mesh, as a panel.
+  pure subroutine look_up_double(one, first, count, image, panel)
+    type(operation), intent(in) :: one
+    integer, intent(in) :: first, count
+    real(real64), intent(in) :: image(*)
+    real(real64), intent(inout) :: panel(padded_double(one%inputs), *)
+    integer :: column
+    integer(int64) :: at
+
+    do column = 1, padded_columns(count)
+      panel(one%inputs + 1:, column) = 0
+      if (column <= count) then
+        at = one%inputs * point_of(one, first + column - 2)
+        panel(1:one%inputs, column) = image(at + 1:at + one%inputs)
+      else
+        panel(1:one%inputs, column) = 0
+      end if
+    end do
+  end subroutine look_up_double
+
+  ! What every node of a mesh has to say to others and to itself: a matrix for all of it.
+  recursive subroutine tell_double(one, nodes, values, table)
+    type(operation), intent(in) :: one
+    integer, intent(in) :: nodes
+    real(real64), intent(in) :: values(*)
+    real(real64), intent(inout) :: table(one%outputs, *)
+    integer :: first, block
+
+    block = rows_to_block_double(max(one%inputs, one%outputs))
+    !$omp parallel do schedule(static)
+    do first = 1, nodes, block
+      call tell_block_double(one, first, min(block, nodes - first + 1), values, table(1, first))
+    end do
+    !$omp end parallel do
+  end subroutine tell_double
+
+  recursive subroutine tell_block_double(one, first, count, values, table)
+    type(operation), intent(in) :: one
+    integer, intent(in) :: first, count
+    real(real64), intent(in) :: values(*)
+    real(real64), intent(inout) :: table(one%outputs, *)
+    real(real64) :: panel(buffer, 2)
+
+    call look_up_double(one, first, count, values, panel(:, 1))
+    call dense_double(one, count, panel(:, 1), panel(:, 2))
+    call put_down_double(one%outputs, count, panel(:, 2), table)
+  end subroutine tell_block_double
+
+  ! Each node hears the mean message of its neighbours, and becomes what it makes of it.
+  recursive subroutine hear_double(one, mesh, nodes, table, values)
+    type(operation), intent(in) :: one, mesh
+    integer, intent(in) :: nodes
+    real(real64), intent(in) :: table(*)
+    real(real64), intent(inout) :: values(one%outputs, *)
+    integer :: first, block
+
+    block = rows_to_block_double(one%outputs)
+    !$omp parallel do schedule(static)
+    do first = 1, nodes, block
+      call hear_block_double(one, mesh, first, min(block, nodes - first + 1), table, values(1, first))
+    end do
+    !$omp end parallel do
+  end subroutine hear_double
+
+  recursive subroutine hear_block_double(one, mesh, first, count, table, values)
+    type(operation), intent(in) :: one, mesh
+    integer, intent(in) :: first, count
+    real(real64), intent(in) :: table(one%outputs, one%parts, *)
+    real(real64), intent(inout) :: values(one%outputs, *)
+    real(real64) :: panel(buffer, 2), taken(widest)
+    integer :: column, at, width
+
+    width = one%outputs
+    call listen_double(one, mesh, first, count, table, panel(:, 1))
+    call dense_double(one, count, panel(:, 1), panel(:, 2))
+    do column = 1, count
+      at = (column - 1) * padded_double(width)
+      taken(1:width) = table(:, one%parts, first + column - 1) + panel(at + 1:at + width, 2)
+      call bend_double(one%bend, width, taken)
+      if (one%residual) taken(1:width) = taken(1:width) + values(:, column)
+      values(:, column) = taken(1:width)
+    end do
+  end subroutine hear_block_double
+
+  ! The mean message that each node of a block hears. A message depends on the sender (its wind
+  ! turned to the receiver's east and north), on the receiver, and on where the sender lies.
+  pure recursive subroutine listen_double(one, mesh, first, count, table, panel)
+    type(operation), intent(in) :: one, mesh
+    integer, intent(in) :: first, count
+    real(real64), intent(in) :: table(one%outputs, one%parts, *)
+    real(real64), intent(inout) :: panel(padded_double(one%outputs), *)
+    real(real64) :: message(widest), tell(6)
+    integer :: column, node, sender, number, width
+    integer(int64) :: edge
+
+    width = one%outputs
+    do column = 1, padded_columns(count)
+      panel(:, column) = 0
+      if (column > count) cycle
+      node = first + column - 1
+      do number = 1, mesh%neighbours
+        edge = int(node - 1, int64) * mesh%neighbours + number
+        sender = mesh%indices(edge)
+        tell = mesh%extra_double(6 * edge - 5:6 * edge)   ! share, step (3), turn (2)
+        message(1:width) = table(:, 1, sender)
+        if (one%parts == 5) message(1:width) = message(1:width) + tell(5) * table(:, 2, sender) &
+          + tell(6) * table(:, 3, sender)
+        message(1:width) = message(1:width) * (1 + tell(2) * one%extra_double(1:width) &
+          + tell(3) * one%extra_double(width + 1:2 * width) &
+          + tell(4) * one%extra_double(2 * width + 1:3 * width))
+        message(1:width) = message(1:width) + table(:, one%parts - 1, node) &
+          + tell(2) * one%extra_double(3 * width + 1:4 * width) &
+          + tell(3) * one%extra_double(4 * width + 1:5 * width) &
+          + tell(4) * one%extra_double(5 * width + 1:6 * width)
+        call bend_double(one%bend, width, message)
+        panel(1:width, column) = panel(1:width, column) + tell(1) * message(1:width)
+      end do
+    end do
+  end subroutine listen_double
 
   elemental integer(int64) function abs_bits_double(value)
     real(real64), intent(in) :: value

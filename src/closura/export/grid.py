@@ -1,0 +1,312 @@
+"""Operations of a `.closura` file on the columns of a whole grid: neighbours, images, meshes.
+
+Beside the panel of columns stands one image of the grid, or what the nodes of a mesh hold.
+`Image` or `Mesh` copies the panel there, and the panel goes on; `Merge` adds what became of it.
+"""
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from closura.export.activations import ACTIVATION_CODES, ACTIVATION_NAMES
+
+WINDOW = 9  # points of a convolution
+
+
+def whole(*numbers: Any) -> np.ndarray:
+    """Return numbers as the words of a file."""
+    return np.array([int(number) for number in numbers], "<i4")
+
+
+def wholes(numbers: Any) -> np.ndarray:
+    """Return an array as the words of a file."""
+    return np.asarray(numbers).astype("<i4").ravel()
+
+
+def bytes_of(*arrays: np.ndarray) -> int:
+    """Return how many bytes a number needs so that none of the arrays is rounded."""
+    return 4 if all(array.dtype == np.float32 for array in arrays) else 8
+
+
+def reals(array: np.ndarray, size: int) -> np.ndarray:
+    """Return an array as numbers of so many bytes."""
+    return array.astype(f"<f{size}").ravel()
+
+
+class GridOperation:
+    """An operation that the reader and the writer of a file ask for its words.
+
+    To write one: give it a `code` of its own, its `parts` in a file, `read` for these, a `width`.
+    """
+
+    code: ClassVar[int]
+
+    @abstractmethod
+    def parts(self) -> list[np.ndarray]:
+        """Return the words and numbers of the section, in its order."""
+
+    @classmethod
+    @abstractmethod
+    def read(cls, words: Any) -> "GridOperation":
+        """Return the operation that the words of a section hold."""
+
+    @abstractmethod
+    def width(self) -> tuple[int, int]:
+        """Return how many values of a column there are before and after."""
+
+
+@dataclass(frozen=True)
+class Around(GridOperation):
+    """Begin a term: the panel holds the 3 x 3 columns around each, then what it alone knows.
+
+    Beyond a pole the neighbour is half-way round; between two columns it is their mean.
+
+    Args:
+        place: Number of latitudes and longitudes.
+        poles: Whether the first and the last latitude are poles.
+        inputs: Inputs of the file that are read of all nine columns, counted from 0.
+        signs: One each: -1 where it turns over across a pole.
+        beside: Inputs that are read of the middle column alone.
+    """
+
+    code: ClassVar[int] = 40
+    place: tuple[int, int]
+    poles: tuple[bool, bool]
+    inputs: np.ndarray
+    signs: np.ndarray
+    beside: np.ndarray
+
+    def parts(self) -> list[np.ndarray]:
+        head = whole(*self.place, *self.poles, len(self.inputs), len(self.beside))
+        return [head, wholes(self.inputs), wholes(self.beside), wholes(self.signs)]
+
+    @classmethod
+    def read(cls, words: Any) -> "Around":
+        rows, lines, first, last, inputs, beside = _wholes(words, 6)
+        chosen, alone, signs = (words.wholes(count) for count in (inputs, beside, inputs))
+        return cls((rows, lines), (bool(first), bool(last)), chosen, signs, alone)
+
+    def width(self) -> tuple[int, int]:
+        count = WINDOW * len(self.inputs) + len(self.beside)
+        return count, count
+
+
+@dataclass(frozen=True)
+class Image(GridOperation):
+    """Copy the panel to an image (lat, lon, channel), with rows beyond the last one.
+
+    Args:
+        place: Number of latitudes and longitudes.
+        poles: Whether the first and the last latitude are poles.
+        extra: Rows beyond the last one, as the sphere goes on there.
+        signs: One a channel: -1 where it turns over across a pole.
+    """
+
+    code: ClassVar[int] = 41
+    place: tuple[int, int]
+    poles: tuple[bool, bool]
+    extra: int
+    signs: np.ndarray
+
+    def parts(self) -> list[np.ndarray]:
+        return [whole(*self.place, *self.poles, self.extra, len(self.signs)), wholes(self.signs)]
+
+    @classmethod
+    def read(cls, words: Any) -> "Image":
+        rows, lines, first, last, extra, channels = _wholes(words, 6)
+        signs = words.wholes(channels)
+        return cls((rows, lines), (bool(first), bool(last)), extra, signs)
+
+    def width(self) -> tuple[int, int]:
+        return len(self.signs), len(self.signs)
+
+
+@dataclass(frozen=True)
+class Convolve(GridOperation):
+    """activation(windows of 3 x 3 points @ weights + offset): the image has other channels.
+
+    Args:
+        weights: (row, column, input, output).
+        offset: (output,).
+        activation: Name of the activation.
+        poles: Whether the first and the last row of the image are poles.
+        signs: One an input: -1 where it turns over across a pole; none where nothing does.
+    """
+
+    code: ClassVar[int] = 42
+    weights: np.ndarray
+    offset: np.ndarray
+    activation: str
+    poles: tuple[bool, bool]
+    signs: np.ndarray
+
+    def parts(self) -> list[np.ndarray]:
+        size = bytes_of(self.weights, self.offset)
+        bend = ACTIVATION_CODES[self.activation]
+        head = whole(*self.weights.shape[2:], bend, size, *self.poles, len(self.signs))
+        return [head, wholes(self.signs), reals(self.weights, size), reals(self.offset, size)]
+
+    @classmethod
+    def read(cls, words: Any) -> "Convolve":
+        inputs, outputs, bend, size, first, last, signed = _wholes(words, 7)
+        signs = words.wholes(signed)
+        weights = words.reals(WINDOW * inputs * outputs, f"<f{size}")
+        shaped, offset = weights.reshape(3, 3, inputs, outputs), words.reals(outputs, f"<f{size}")
+        return cls(shaped, offset, ACTIVATION_NAMES[bend], (bool(first), bool(last)), signs)
+
+    def width(self) -> tuple[int, int]:
+        return 3 * self.weights.shape[2], self.weights.shape[3]  # a row of the window at once
+
+
+@dataclass(frozen=True)
+class Coarsen(GridOperation):
+    """The image becomes the means of 2 x 2 points; what it was waits for `Refine`."""
+
+    code: ClassVar[int] = 43
+
+    def parts(self) -> list[np.ndarray]:
+        return []
+
+    @classmethod
+    def read(cls, words: Any) -> "Coarsen":
+        return cls()
+
+    def width(self) -> tuple[int, int]:
+        return 1, 1
+
+
+@dataclass(frozen=True)
+class Refine(GridOperation):
+    """Beside the channels of the image that waited last stands each point, four times."""
+
+    code: ClassVar[int] = 44
+
+    def parts(self) -> list[np.ndarray]:
+        return []
+
+    @classmethod
+    def read(cls, words: Any) -> "Refine":
+        return cls()
+
+    def width(self) -> tuple[int, int]:
+        return 1, 1
+
+
+@dataclass(frozen=True)
+class Merge(GridOperation):
+    """values @ weights + offset of the image, or of the nodes, is added to the panel."""
+
+    code: ClassVar[int] = 45
+    weights: np.ndarray
+    offset: np.ndarray
+
+    def parts(self) -> list[np.ndarray]:
+        size = bytes_of(self.weights, self.offset)
+        head = whole(*self.weights.shape, size)
+        return [head, reals(self.weights, size), reals(self.offset, size)]
+
+    @classmethod
+    def read(cls, words: Any) -> "Merge":
+        inputs, outputs, size = _wholes(words, 3)
+        weights = words.reals(inputs * outputs, f"<f{size}").reshape(inputs, outputs)
+        return cls(weights, words.reals(outputs, f"<f{size}"))
+
+    def width(self) -> tuple[int, int]:
+        return self.weights.shape
+
+
+@dataclass(frozen=True)
+class Tell(Merge):
+    """values @ weights + offset of the nodes: what `Hear` reads of every node, part by part."""
+
+    code: ClassVar[int] = 47
+
+
+@dataclass(frozen=True)
+class Mesh(GridOperation):
+    """Copy the panel to the nodes of a mesh, one a column, each with as many neighbours.
+
+    Args:
+        place: Number of latitudes and longitudes; 1 and all of them where there are no rows.
+        channels: Values of a node.
+        index: Numbers of the neighbours (node, neighbour), counted from 0.
+        geometry: Share in the mean, steps to the east, north and up, cosine and sine of the turn
+            of winds (node, neighbour, 6).
+    """
+
+    code: ClassVar[int] = 46
+    place: tuple[int, int]
+    channels: int
+    index: np.ndarray
+    geometry: np.ndarray
+
+    def parts(self) -> list[np.ndarray]:
+        size = bytes_of(self.geometry)
+        head = whole(*self.place, 0, 0, self.channels, self.index.shape[1], size)
+        return [head, wholes(self.index), reals(self.geometry, size)]
+
+    @classmethod
+    def read(cls, words: Any) -> "Mesh":
+        rows, lines, _, _, channels, near, size = _wholes(words, 7)
+        index = words.wholes(rows * lines * near).reshape(-1, near)
+        geometry = words.reals(6 * index.size, f"<f{size}").reshape(*index.shape, 6)
+        return cls((rows, lines), channels, index, geometry)
+
+    def width(self) -> tuple[int, int]:
+        return self.channels, self.channels
+
+
+@dataclass(frozen=True)
+class Hear(GridOperation):
+    """Every node takes in the mean message of its neighbours.
+
+    With m = activation(sent (1 + step @ gate) + received + step @ edge), a node becomes
+    activation(own + mean(m) @ weights), and what it was is added to that if it stays.
+
+    Args:
+        weights: (width, width).
+        gate: (3, width).
+        edge: (3, width).
+        activation: Name of the activation.
+        turned: Whether parts are sent, along, across, received, own, and not sent, received, own:
+            what is sent then is sent + cosine along + sine across.
+        stays: Whether what the node was is added.
+    """
+
+    code: ClassVar[int] = 48
+    weights: np.ndarray
+    gate: np.ndarray
+    edge: np.ndarray
+    activation: str
+    turned: bool
+    stays: bool
+
+    def parts(self) -> list[np.ndarray]:
+        size = bytes_of(self.weights, self.gate, self.edge)
+        bend = ACTIVATION_CODES[self.activation]
+        head = whole(len(self.weights), bend, self.turned, self.stays, size)
+        nothing = np.zeros(len(self.weights))
+        each = (self.gate, self.edge, self.weights, nothing)
+        return [head, *(reals(numbers, size) for numbers in each)]
+
+    @classmethod
+    def read(cls, words: Any) -> "Hear":
+        width, bend, turned, stays, size = _wholes(words, 5)
+        gate, edge = (words.reals(3 * width, f"<f{size}").reshape(3, width) for _ in range(2))
+        weights = words.reals(width * width, f"<f{size}").reshape(width, width)
+        words.reals(width, f"<f{size}")
+        return cls(weights, gate, edge, ACTIVATION_NAMES[bend], bool(turned), bool(stays))
+
+    def width(self) -> tuple[int, int]:
+        return self.weights.shape
+
+
+ON_GRID: dict[int, type[GridOperation]] = {
+    one.code: one for one in (Around, Image, Convolve, Coarsen, Refine, Merge, Mesh, Tell, Hear)
+}
+
+
+def _wholes(words: Any, count: int) -> list[int]:
+    return [int(number) for number in words.wholes(count)]
