@@ -58,6 +58,7 @@ _HOME = {
     "closures.physical": ("PolynomialClosure",),
     "closures.stochastic": ("AR1Noise",),
     "closures.nudging": ("Nudging",),
+    "closures.anchored": ("Anchored",),
     "closures.guards": ("AbstractGuard", "Damped", "Limited", "Tapered"),
     "closures.fallback": ("Fallback",),
     "closures.conserving": ("Conserving", "HumidityLimited"),

@@ -36,8 +36,8 @@ SMALL = {
     "BoostedTrees": {"features": Stencil(radius=1), "rounds": 4, "depth": 2},
     "WithNoise": {"learner": Linear()},
     "LearnerEnsemble": {"learners": (Linear(),), "repeats": 2},
-    "UNet": {"width": 2, "depth": 1, "epochs": 1},
-    "Graph": {"width": 2, "rounds": 1, "epochs": 1},
+    "UNet": {"width": 2, "depth": 1, "columns": 1, "epochs": 1},
+    "Graph": {"width": 2, "rounds": 1, "columns": 1, "epochs": 1},
     "Online": {"start": Linear(), "model": Lorenz96(K=7, dt=0.1), "window": 3, "grow": (),
                "epochs": 1, "learning_rate": 1e-9},
 }  # fmt: skip

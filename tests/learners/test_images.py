@@ -112,8 +112,8 @@ def test_it_comes_back_from_a_file(closure, tmp_path):
 @pytest.mark.parametrize(
     "learner",
     [
-        UNet(LatLonImage(**ONE), width=8, depth=0, epochs=30, batch=4, learning_rate=1e-2),
-        Graph(SphereMesh(**ONE), width=16, rounds=1, epochs=30, batch=4, learning_rate=1e-2),
+        UNet(LatLonImage(**ONE), width=8, depth=0, columns=0, epochs=30, learning_rate=1e-2),
+        Graph(SphereMesh(**ONE), width=16, rounds=1, columns=0, epochs=30, learning_rate=1e-2),
     ],
     ids=["UNet", "Graph"],
 )
@@ -129,6 +129,24 @@ def test_a_law_of_the_neighbours_is_learned(learner, key):
     wanted = target["u"][0, ::10, 2:3, 1:-1]
     found = found[:, 2:3, 1:-1]
     assert 1 - np.mean((found - wanted) ** 2) / np.var(wanted) > 0.8
+
+
+@pytest.mark.parametrize(
+    "learner",
+    [
+        UNet(LatLonImage(**ONE), width=4, depth=0, columns=12, epochs=1, learning_rate=1e-9),
+        Graph(SphereMesh(**ONE), width=8, rounds=1, columns=12, epochs=1, learning_rate=1e-9),
+    ],
+    ids=["UNet", "Graph"],
+)
+def test_what_columns_know_is_learned_before_the_rest(learner, key):
+    # The whole is hardly trained (a rate of 1e-9): what is explained, its network of columns does.
+    warm = made_pairs(times=150).inputs["temperature"]
+    pairs = made_pairs(times=150, targets={"u": -0.5 * warm})
+    closure = learner.fit(pairs, key=key)
+    found = np.stack([tendency(closure, fields_of(pairs, n))["u"][2] for n in range(0, 150, 10)])
+    wanted = -0.5 * warm[0, ::10, 2]
+    assert 1 - np.mean((found - wanted) ** 2) / np.var(wanted) > 0.9
 
 
 def test_winds_share_one_deviation_about_zero():
@@ -181,5 +199,7 @@ def test_features_that_do_not_fit_are_refused(learner, line, key):
 def test_settings_that_cannot_be_are_refused():
     with pytest.raises(ValueError, match="Graph: rounds is 0; it must be 1 or more"):
         Graph(rounds=0)
+    with pytest.raises(ValueError, match="UNet: columns is -1; it must be 0 or more"):
+        UNet(columns=-1)
     with pytest.raises(ValueError, match="UNet: weigh is 'mas'; did you mean 'mass'"):
         UNet(weigh="mas")

@@ -71,10 +71,11 @@ class Network(AbstractLearner):
     def fit(self, pairs: Pairs, *, key: Array) -> LearnedClosure:
         """Return the trained network as a closure."""
         return supervision_of(self, memory=self.memory).train(
-            self.features.bind(pairs), pairs, self._draw, key=key
+            self.features.bind(pairs), pairs, self.draw, key=key
         )
 
-    def _draw(self, inputs: int, outputs: int, key: Array) -> MLP:
+    def draw(self, inputs: int, outputs: int, key: Array) -> MLP:
+        """Return a network with random weights."""
         return initialise(
             inputs, outputs, width=self.width, depth=self.depth,
             activation=self.activation, key=key,

@@ -21,6 +21,7 @@ REGISTRY: dict[str, dict[str, str]] = {
         "Nudging": "closura.closures.nudging:Nudging",
         "Tapered": "closura.closures.guards:Tapered",
         "Damped": "closura.closures.guards:Damped",
+        "Anchored": "closura.closures.anchored:Anchored",
         "Limited": "closura.closures.guards:Limited",
         "Fallback": "closura.closures.fallback:Fallback",
         "Conserving": "closura.closures.conserving:Conserving",

@@ -1,0 +1,132 @@
+"""A guard that draws the state toward the mean of the states a closure was trained on."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from closura.closures.features import field
+from closura.closures.guards import AbstractGuard, Shares, Tendency
+from closura.core.closure import AbstractClosure
+from closura.core.durations import duration
+from closura.core.learner import Pairs
+
+
+class Anchored(AbstractGuard):
+    """Adds (mean - state) / timescale to a closure, with the mean state of its training pairs.
+
+    A correction that was learned in a nudged run has seen states near the truth alone. Free, the
+    model drifts to where eddies and mean flow balance anew, and a mean tendency does not call it
+    back. An error of the mean that decays by itself within T is left at 1 / (1 + T / timescale);
+    so is every departure that lives as long, and eddies lose their share of 1 / timescale: take it
+    long beside theirs and short beside T. This is weak nudging to a climatology, no knowledge of
+    the model's error: score it beside the same without it.
+
+    The mean has no season: for records without one, or of one season.
+
+    `share` gives ``anchored``: the share of this relaxation in the sum of the absolute tendencies,
+    its own and the closure's, the mean over fields.
+
+    Args:
+        closure: What is guarded.
+        timescale: Relaxation time [time unit], or text such as ``"20 days"`` for a model whose time
+            is in seconds; one for every field of the targets, or by field. `couple` makes
+            numbers of texts.
+        mean: Mean state by field. `fit` fills it in.
+
+    Raises:
+        ValueError: A timescale is not positive.
+
+    Reference:
+        Champouillon et al. (2026), EGUsphere-2026-1380, tell corrections that are fixed from such
+        as depend on the state.
+    """
+
+    closure: AbstractClosure
+    timescale: Any
+    mean: dict[str, Array] | None = None
+
+    def __check_init__(self):
+        for name, said in _named(self.timescale):
+            value = duration(said, name=f"Anchored: the timescale{_of(name)}")
+            if not 0 < value < math.inf:
+                raise ValueError(
+                    f"Anchored: the timescale{_of(name)} is {value:g}; relaxation needs a positive "
+                    "time, e.g. '20 days'. To leave a field alone, leave it out."
+                )
+
+    def settle(self, model: Any, interval: float) -> "Anchored":
+        found = {
+            name: duration(value, name=f"Anchored: the timescale{_of(name)}",
+                           time_units=model.time_units)
+            for name, value in _named(self.timescale)
+        }  # fmt: skip
+        return replace(self, timescale=found.get("", found))
+
+    def learn(self, pairs: Pairs) -> "Anchored":
+        """Return this guard with the mean of the states, one piece of the record at a time.
+
+        Raises:
+            ValueError: The pairs do not hold a field that is to be drawn.
+        """
+        wanted = [name for name, _ in _named(self.timescale) if name] or list(pairs.targets)
+        for name in wanted:
+            if name not in pairs.inputs:
+                raise ValueError(
+                    f"Anchored draws {name!r}, and the pairs hold states of "
+                    f"{', '.join(pairs.inputs)}; record it, or give timescales by field."
+                )
+        return replace(self, mean={name: _time_mean(pairs.inputs[name]) for name in wanted})
+
+    def guard(self, fields: Any, tendency: Tendency, inputs: Any) -> tuple[Tendency, Shares]:
+        drawn = self._relaxation(fields)
+        parts = []
+        for name, rate in drawn.items():
+            own = jnp.abs(rate).sum()
+            whole = own + jnp.abs(tendency.get(name, jnp.zeros_like(rate))).sum()
+            parts.append(jnp.where(whole > 0, own / jnp.where(whole > 0, whole, 1.0), 0.0))
+        summed = {name: tendency.get(name, 0.0) + rate for name, rate in drawn.items()}
+        return tendency | summed, {"anchored": jnp.stack(parts).mean()}
+
+    def _relaxation(self, fields: Any) -> Tendency:
+        if self.mean is None:
+            raise ValueError(
+                "Anchored takes its mean state from pairs and has seen none; call its fit(pairs) "
+                "first."
+            )
+        times = dict(_named(self.timescale))
+        if any(isinstance(value, str) for value in times.values()):
+            raise ValueError(
+                "Anchored does not know the unit of time; couple it to a model, or give the "
+                "timescale as a number."
+            )
+        found = {}
+        for name, mean in self.mean.items():
+            value = field(fields, name)
+            found[name] = (mean.astype(value.dtype) - value) / times.get(name, times.get("", 1.0))
+        return found
+
+
+def _time_mean(states: Any) -> Array:
+    """Return the mean over series and times, read one series and some times at once."""
+    series, times = states.shape[:2]
+    size = max(1, int(2**26 // max(1, np.prod(states.shape[2:]) * 8)))
+    total = sum(
+        np.asarray(states[s, t : t + size], float).sum(axis=0)
+        for s in range(series)
+        for t in range(0, times, size)
+    )
+    return jnp.asarray(total / (series * times))
+
+
+def _named(timescale: Any) -> list[tuple[str, Any]]:
+    """Return timescales by field; one for all stands under the empty name."""
+    return list(timescale.items()) if isinstance(timescale, Mapping) else [("", timescale)]
+
+
+def _of(name: str) -> str:
+    return f" of {name!r}" if name else ""

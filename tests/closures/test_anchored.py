@@ -1,0 +1,100 @@
+"""The guard that draws the state toward the mean of its training states."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import closura as cl
+from made_atmosphere import made_pairs
+
+
+class Given(cl.AbstractMemorylessClosure):
+    """A closure that gives what it was told, as arrays by field."""
+
+    values: dict
+
+    def tendency(self, fields, inputs=None):
+        return dict(self.values)
+
+
+def fields_of(pairs, number=2):
+    return {name: jnp.asarray(a[0, number]) for name, a in pairs.inputs.items()}
+
+
+def test_it_adds_the_departure_from_the_mean_over_the_timescale():
+    pairs = made_pairs(times=11)
+    fields = fields_of(pairs)
+    rate = jnp.full((5, 6, 8), 0.25)
+    guard = cl.Anchored(Given({"u": rate}), {"u": 4.0, "temperature": 10.0}).fit(pairs)
+    found, _ = guard(fields, None, guard.init(fields), None)
+    assert set(found) == {"u", "temperature"}
+    departure = {n: pairs.inputs[n][0].mean(axis=0) - pairs.inputs[n][0, 2] for n in found}
+    np.testing.assert_allclose(found["u"], 0.25 + departure["u"] / 4.0, rtol=1e-6)
+    np.testing.assert_allclose(found["temperature"], departure["temperature"] / 10.0, rtol=1e-6)
+    share = guard.share(fields)["anchored"]
+    # u: |d| / 4 against 0.25; of temperature there is nothing else, so its share is 1.
+    own = np.abs(departure["u"]).sum() / 4
+    assert float(share) == pytest.approx((own / (own + 0.25 * 240) + 1) / 2, rel=1e-5)
+
+
+def test_one_timescale_draws_every_target():
+    pairs = made_pairs(times=11)
+    guard = cl.Anchored(cl.Zero(), 2.0).fit(pairs)
+    assert set(guard(fields_of(pairs), None, None, None)[0]) == {"u", "v"}
+
+
+def test_an_error_of_the_mean_that_decays_within_t_is_left_at_its_share():
+    # dx/dt = f - x / T with T = 3 and f = 5 too much: 15 off. Drawn within 1.5 it is T' = 1: 5 off,
+    # which is 15 / (1 + 3 / 1.5).
+    model = cl.Lorenz96(K=7, F=5.0, dt=0.05)
+
+    class Decay(cl.AbstractMemorylessClosure):
+        """Undoes all of Lorenz-96 but the constant, and lets it decay."""
+
+        def tendency(self, fields, inputs=None):
+            x = fields.X
+            own = (jnp.roll(x, -1) - jnp.roll(x, 2)) * jnp.roll(x, 1) - x
+            return {"X": -own - x / 3.0}
+
+    pairs = made_pairs(
+        times=4, inputs={"X": np.zeros((1, 4, 7))}, targets={"X": np.zeros((1, 4, 7))},
+        coordinates={}, static={}, given={},
+    )  # fmt: skip
+    guard = cl.Anchored(cl.Zero(), 1.5).fit(pairs)
+    hybrid = cl.couple(cl.couple(model, Decay()), guard)
+    state = type(model.initial_state(jax.random.key(0)))(jnp.zeros(7))
+    states, _ = cl.rollout(hybrid, hybrid.start(state), 400)
+    np.testing.assert_allclose(states.X[-1], 5.0, rtol=1e-4)
+
+
+def test_it_comes_back_from_a_file(tmp_path):
+    pairs = made_pairs(times=9)
+    guard = cl.Anchored(cl.Zero(), {"u": 4.0}).fit(pairs)
+    again = cl.load_closure(cl.save_closure(tmp_path, guard))
+    fields = fields_of(pairs)
+    one, two = (g(fields, None, g.init(fields), None)[0] for g in (guard, again))
+    np.testing.assert_array_equal(one["u"], two["u"])
+
+
+def test_words_are_times_of_a_model_in_seconds(box):
+    guard = cl.couple(box, cl.Anchored(cl.Zero(), {"u": "2 days"})).terms[0].closure
+    assert guard.timescale == {"u": 172800.0}
+
+
+@pytest.mark.parametrize(
+    ("make", "line"),
+    [
+        (lambda: cl.Anchored(cl.Zero(), 0.0),
+         "Anchored: the timescale is 0; relaxation needs a positive time, e.g. '20 days'"),
+        (lambda: cl.Anchored(cl.Zero(), {"w": 2.0}).fit(made_pairs()),
+         "Anchored draws 'w', and the pairs hold states of u, v, temperature, surface_pressure"),
+        (lambda: cl.Anchored(cl.Zero(), 2.0).share({}),
+         r"Anchored takes its mean state from pairs and has seen none; call its fit\(pairs\)"),
+        (lambda: cl.Anchored(cl.Zero(), "2 days").fit(made_pairs()).share(fields_of(made_pairs())),
+         "Anchored does not know the unit of time; couple it to a model"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_is_refused(make, line):
+    with pytest.raises(ValueError, match=line):
+        make()
