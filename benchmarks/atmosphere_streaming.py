@@ -60,7 +60,7 @@ class Timed:
     """Samples that note how long the updates of each epoch take."""
 
     def __init__(self, inner: Any):
-        self.inner, self.seconds = inner, []
+        self.inner, self.seconds, self.processor = inner, [], []
 
     @property
     def count(self) -> int:
@@ -71,9 +71,10 @@ class Timed:
         return self.inner.finish
 
     def parts(self, *arguments: Any) -> Iterator[Any]:
-        begin = time.perf_counter()
+        begin, worked = time.perf_counter(), time.process_time()
         yield from self.inner.parts(*arguments)
         self.seconds.append(time.perf_counter() - begin)
+        self.processor.append(time.process_time() - worked)
 
 
 def train(path: Path, memory: float, snapshots: int | None) -> dict[str, float]:
@@ -100,8 +101,9 @@ def train(path: Path, memory: float, snapshots: int | None) -> dict[str, float]:
     with listen(lambda event, values: heard.append(values)):
         learner.fit(pairs, key=jax.random.key(0))
     held = isinstance(timed[0].inner, samples.Held)
-    return {"rate": timed[0].count / timed[0].seconds[-1], "count": timed[0].count, "held": held,
-            "loss": heard[-1]["validation"]}  # fmt: skip
+    count = timed[0].count
+    return {"rate": count / timed[0].seconds[-1], "processor": timed[0].processor[-1] / count,
+            "count": count, "held": held, "loss": heard[-1]["validation"]}  # fmt: skip
 
 
 def measure(
