@@ -16,7 +16,7 @@ from closura.core.learner import Pairs
 from closura.core.passport import Passport
 from closura.core.variable import Variable
 from closura.data.border import TENDENCY
-from closura.data.store import open_run, write_store
+from closura.data.store import READ_OFTEN, open_run, write_store
 
 FORMAT = "closura pairs 1"
 WEIGHTS = "mass of levels"
@@ -68,7 +68,7 @@ def save_pairs(path: str | Path, pairs: Pairs) -> Path:
         "given": [[name, list(parts)] for name, parts in pairs.given.items()],
     }
     variables["time"] = xr.Variable("time", np.asarray(pairs.time))
-    write_store(path, xr.Dataset(variables, attrs=attributes))
+    write_store(path, xr.Dataset(variables, attrs=attributes), codecs=READ_OFTEN)
     return path
 
 
