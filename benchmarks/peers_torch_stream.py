@@ -39,8 +39,7 @@ class Snapshots(IterableDataset):
 def main(path: str, width: int, batch: int) -> None:
     """Train for one epoch and print the samples a second after the first snapshot.
 
-    The processor's time is that of both processes, from there on; the worker has read two
-    snapshots more by then.
+    The processor's time a sample is that of both processes; the worker's begins with the import.
     """
     torch.manual_seed(0)
     torch.set_num_threads(max(1, (os.cpu_count() or 1) - 1))  # the worker has a core of its own

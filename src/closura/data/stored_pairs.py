@@ -16,6 +16,7 @@ from closura.core.learner import Pairs
 from closura.core.passport import Passport
 from closura.core.variable import Variable
 from closura.data.border import TENDENCY
+from closura.data.chunks import Chunks
 from closura.data.store import READ_OFTEN, open_run, write_store
 
 FORMAT = "closura pairs 1"
@@ -141,11 +142,10 @@ def in_chunks(values: Any) -> Any:
 def _stored(path: Path, name: str) -> LazyArray:
     """Return one array of a store, unread."""
     array = zarr.open_array(path / name, mode="r")
-
-    def read(series: slice, times: slice) -> np.ndarray:
-        return np.asarray(array[series, times])
-
-    return LazyArray(read, array.shape, array.dtype, chunks=(array.chunks[0], array.chunks[1]))
+    chunks = Chunks(path / name, array)
+    return LazyArray(
+        chunks, array.shape, array.dtype, chunks=array.chunks[:2], read_into=chunks.into
+    )
 
 
 def holds_pairs(path: Path) -> bool:

@@ -15,7 +15,7 @@ import numpy as np
 from closura.closures.features import AbstractFeatures
 from closura.closures.learned import Scaling
 from closura.core.learner import Pairs
-from closura.core.pieces import Block, bytes_of_instant, cut, read_piece
+from closura.core.pieces import Block, Room, bytes_of_instant, cut, read_piece
 from closura.learners.processes import my_share
 from closura.learners.samples import Finish, Held, Samples, as_it_is
 from closura.learners.staging import Staging
@@ -179,7 +179,8 @@ class Stream:
         blocks = self.blocks[number :: self.lanes]
         wanted = {name: self.pairs.inputs[name] for name, _ in self.features.read}
         pairs = replace(self.pairs, inputs=wanted)
-        return _Lane(_in_memory(pairs, blocks[n]) for n in order)
+        room = Room()  # a lane asks for a piece when the last one is copied
+        return _Lane(_in_memory(pairs, blocks[n], room) for n in order)
 
 
 class Preparation(eqx.Module):
@@ -228,8 +229,8 @@ def _lanes_wanted() -> int:
     return LANES if LANES % count == 0 else count
 
 
-def _in_memory(pairs: Pairs, block: Block) -> tuple[Any, Any, Any]:
-    piece = read_piece(pairs, block)
+def _in_memory(pairs: Pairs, block: Block, room: Room) -> tuple[Any, Any, Any]:
+    piece = read_piece(pairs, block, room)
     return piece.fields, piece.given, piece.targets
 
 
