@@ -24,7 +24,7 @@ PARTS = {
 }
 QUICK: dict[str, dict[str, Any]] = {
     "price": {"sizes": (("T21", 3),), "repeats": 2, "steps": 2},
-    "streaming": {"snapshots": 10},
+    "streaming": {"snapshots": 10, "rounds": 1},
     "forest": {"columns": 20_000},
     "cost": {"sizes": (("T21", 3),), "days": 0.125, "repeats": 2},
 }

@@ -1,9 +1,11 @@
 """An experiment whose learners are fitted by several processes finds the same."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
 import closura as cl
 from closura.core.learner import Pairs
@@ -48,6 +50,28 @@ def test_two_processes_find_what_one_finds(run):
 
 
 @pytest.mark.slow
+def test_two_processes_nudge_again_and_find_what_one_finds(tmp_path):
+    document = yaml.safe_load(Path(__file__).with_name("nudged.yaml").read_text())
+    network = {"type": "Network", "features": {"type": "Stencil", "radius": 1}, "width": 8,
+               "epochs": 3, "batch": 256}  # fmt: skip
+    document |= {"learners": {"net": network}, "iterate": {"net": 1}, "guards": [], "expect": {}}
+    document["data"] |= {"spinup": 1.0, "duration": 8.0, "discard": 0.4}
+    found = []
+    for processes in (1, 2):
+        file, folder = tmp_path / f"{processes}.yaml", tmp_path / f"run_{processes}"
+        file.write_text(yaml.safe_dump(document | {"processes": processes}))
+        cl.run_experiment(file, folder=folder, until="learn", quiet=True)
+        found.append(json.loads((folder / "net" / "history.json").read_text()))
+        assert not list(folder.glob(".fit-*"))
+    one, two = found
+    assert [epoch["round"] for epoch in two] == [1, 1, 1, 2, 2, 2]
+    for name in ("loss", "validation"):
+        np.testing.assert_allclose(
+            [epoch[name] for epoch in two], [epoch[name] for epoch in one], rtol=1e-6
+        )
+
+
+@pytest.mark.slow
 def test_a_process_that_fails_ends_the_others_and_says_why(run):
     with pytest.raises(RuntimeError) as caught:
         run(2, batch=33)
@@ -75,6 +99,6 @@ def test_a_learner_that_processes_do_not_share_is_fitted_once_and_here(tmp_path,
     settings = {"files": tmp_path / "pairs.zarr", "processes": 2, "batch": 1}
     before, _ = DOCUMENT.format(**settings).split("  net:")
     file.write_text(before + "  line: {type: Linear, features: {type: Whole}}\n")
-    monkeypatch.setattr("closura.experiment.kinds.pairs.learn_together", None)
+    monkeypatch.setattr("closura.experiment.kinds.pairs.fit_together", None)
     cl.run_experiment(file, folder=tmp_path / "run", until="learn", quiet=True)
     assert (tmp_path / "run" / "line" / "closure.eqx").is_file()

@@ -11,10 +11,29 @@ from closura.closures.atmosphere import Column, LatLonImage
 from closura.closures.features import Stencil
 from closura.closures.physical import PolynomialClosure
 from closura.data.closures import load_closure, save_closure
-from closura.learners.boosted import BoostedTrees, as_sum
+from closura.learners.boosted import BoostedTrees
+from closura.learners.tables import Table
 from made_atmosphere import made_pairs
 
 from .conftest import pairs_of, r_squared, smooth
+
+
+def trees_of(inputs, outputs, **settings):
+    """What `BoostedTrees` grows on samples."""
+    boosting = BoostedTrees(**settings)._boosting(seed=0)
+    return boosting.grow(Table(inputs, outputs), cluster=None)
+
+
+def predicted_by(xgboost, inputs, outputs, *, rounds: int, depth: int, shared: bool):
+    """What xgboost's own model of all outputs says of samples that it was grown on."""
+    settings = {
+        "base_score": 0.0, "max_depth": depth, "nthread": 1,
+        "min_child_weight": 5 * (outputs.shape[1] if shared else 1),
+        "multi_strategy": "multi_output_tree" if shared else "one_output_per_tree",
+    }  # fmt: skip
+    samples = xgboost.QuantileDMatrix(inputs, outputs, nthread=1)
+    booster = xgboost.train(settings, samples, num_boost_round=rounds)
+    return booster.predict(xgboost.DMatrix(inputs)).reshape(outputs.shape)
 
 
 @pytest.mark.parametrize("shared", [True, False])
@@ -23,10 +42,9 @@ def test_trees_say_what_xgboost_says(shared):
     draw = np.random.default_rng(0)
     inputs = np.round(draw.normal(size=(3000, 4)), 1).astype("f4")  # many values on thresholds
     outputs = np.stack([inputs[:, 0] * inputs[:, 1], np.sin(inputs[:, 2]), inputs[:, 3] ** 3], 1)
-    booster = BoostedTrees(rounds=12, depth=5, shared=shared).grow(inputs, outputs)
-    table = as_sum(booster)
+    table = trees_of(inputs, outputs, rounds=12, depth=5, shared=shared)
     assert table.value.shape[2] == (3 if shared else 1)
-    wanted = booster.predict(xgboost.DMatrix(inputs))
+    wanted = predicted_by(xgboost, inputs, outputs, rounds=12, depth=5, shared=shared)
     found = np.asarray(eqx.filter_jit(table)(jnp.asarray(inputs)))
     # Both add the same float32 numbers, xgboost in float32: 12 roundings of values below 30.
     np.testing.assert_allclose(found, wanted, rtol=0, atol=12 * 30 * 2.0**-24)
@@ -36,9 +54,8 @@ def test_trees_say_what_xgboost_says(shared):
 def test_a_tree_of_one_leaf_says_what_xgboost_says(outputs):
     xgboost = pytest.importorskip("xgboost")
     inputs, ones = np.ones((9, 2), "f4"), np.ones((9, outputs), "f4")
-    booster = BoostedTrees(rounds=2).grow(inputs, ones)
-    found = as_sum(booster)(jnp.asarray(inputs))
-    wanted = booster.predict(xgboost.DMatrix(inputs)).reshape(9, outputs)
+    found = trees_of(inputs, ones, rounds=2)(jnp.asarray(inputs))
+    wanted = predicted_by(xgboost, inputs, ones, rounds=2, depth=6, shared=True)
     np.testing.assert_allclose(found, wanted, rtol=1e-6)
 
 

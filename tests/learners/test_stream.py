@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import jax
 import numpy as np
@@ -160,6 +161,28 @@ def test_an_error_of_the_reading_thread_reaches_the_caller():
 def test_memory_must_be_positive():
     with pytest.raises(ValueError, match=r"Network: memory is 0.0 bytes; it must be positive, e"):
         cl.Network(memory=0.0)
+
+
+def test_what_a_stream_gives_is_overwritten_by_the_next_but_one_only(stream):
+    parts = [read for read, _ in stream().parts(np.random.default_rng(0), 120, 8)]
+    places = [read[0]["place"] for read in parts]
+    assert not np.shares_memory(places[0], places[1])
+    assert all(np.shares_memory(one, other) for one, other in zip(places, places[2:], strict=False))
+    assert all(one.ctypes.data % 64 == 0 for one in places)
+
+
+def test_only_what_features_read_is_read():
+    pairs = record()
+
+    def refuse(series: slice, times: slice) -> np.ndarray:
+        raise AssertionError("nobody wanted it")
+
+    unread = LazyArray(refuse, (SERIES, TIMES, 9), float, chunks=(SERIES, 2))
+    features = cl.Whole(variables=("x", "place")).bind(pairs)
+    scaling = measure_scaling(features, pairs)
+    wider = replace(pairs, inputs={**pairs.inputs, "unread": unread})
+    found = samples_of("Net", features, wider, scaling, memory=MEMORY, batch=8)
+    assert sum(len(rows) for _, rows in epoch(found, 0, updates=3)) == 3
 
 
 PROGRAM = """

@@ -8,6 +8,8 @@ import numpy as np
 
 # (stretch of series, stretch of times) -> values there, (series, time, *field)
 Read = Callable[[slice, slice], np.ndarray]
+# The same, and where to write them.
+ReadInto = Callable[[slice, slice, np.ndarray], None]
 
 
 class LazyArray:
@@ -24,6 +26,7 @@ class LazyArray:
             such a piece costs as much as reading all of it.
         series: Which series of the whole this one holds; all by default.
         times: Which times, likewise.
+        read_into: Writes the values of two stretches where it is told; made of `read` if None.
     """
 
     def __init__(
@@ -35,7 +38,9 @@ class LazyArray:
         chunks: tuple[int, int] = (1, 1),
         series: np.ndarray | None = None,
         times: np.ndarray | None = None,
+        read_into: ReadInto | None = None,
     ):
+        self._read_into = read_into
         self._read, self._whole, self._chunks = read, tuple(shape), chunks
         self._series = np.arange(shape[0]) if series is None else series
         self._times = np.arange(shape[1]) if times is None else times
@@ -77,7 +82,7 @@ class LazyArray:
         series, times = self._series[first], self._times[second]
         part = LazyArray(
             self._read, self._whole, self.dtype, chunks=self._chunks,
-            series=np.atleast_1d(series), times=np.atleast_1d(times),
+            series=np.atleast_1d(series), times=np.atleast_1d(times), read_into=self._read_into,
         )  # fmt: skip
         if np.ndim(series) == np.ndim(times) == 1 and not rest:
             return part
@@ -93,6 +98,15 @@ class LazyArray:
         for (here, series), (then, times) in parts:
             found[here, then] = self._read(series, times)
         return found
+
+    def fill(self, place: np.ndarray) -> None:
+        """Read all values into an array of the same shape and type."""
+        for here, series in _stretches(self._series):
+            for then, times in _stretches(self._times):
+                if self._read_into is None:
+                    place[here, then] = self._read(series, times)
+                else:
+                    self._read_into(series, times, place[here, then])
 
     def __repr__(self) -> str:
         return f"LazyArray({'x'.join(map(str, self.shape))}, {self.dtype}, unread)"

@@ -89,8 +89,25 @@ def bytes_of_instant(pairs: Pairs) -> int:
     return sum(int(np.prod(np.shape(a)[2:])) * a.dtype.itemsize for a in arrays)
 
 
-def read_piece(pairs: Pairs, block: Block) -> Piece:
-    """Return a block of the pairs in memory.
+class Room:
+    """Memory that pieces are read into one after the other: each overwrites the one before it."""
+
+    def __init__(self):
+        self._held: dict[str, np.ndarray] = {}
+
+    def read(self, name: str, array: Any) -> np.ndarray:
+        """Return the values of an array, in memory that belongs to its name."""
+        if not is_lazy(array):
+            return np.asarray(array)
+        if name not in self._held or self._held[name].nbytes < array.nbytes:
+            self._held[name] = np.empty(array.nbytes, np.uint8)
+        place = self._held[name][: array.nbytes].view(array.dtype).reshape(array.shape)
+        array.fill(place)
+        return place
+
+
+def read_piece(pairs: Pairs, block: Block, room: Room | None = None) -> Piece:
+    """Return a block of the pairs in memory; in new memory if no room is given.
 
     Raises:
         ValueError: It cannot be read.
@@ -105,8 +122,8 @@ def read_piece(pairs: Pairs, block: Block) -> Piece:
     shared = {name: {part: given(v) for part, v in parts.items()}
               for name, parts in pairs.given.items()}  # fmt: skip
     return Piece(
-        block, _read("input", pairs.inputs, block), _read("target", pairs.targets, block),
-        shared or None,
+        block, _read("input", pairs.inputs, block, room),
+        _read("target", pairs.targets, block, room), shared or None,
     )  # fmt: skip
 
 
@@ -130,11 +147,14 @@ def in_memory(pairs: Pairs, most: int | float = np.inf) -> Pairs:
     return replace(pairs, inputs=inputs, targets=targets)
 
 
-def _read(kind: str, arrays: Mapping[str, Any], block: Block) -> dict[str, np.ndarray]:
+def _read(
+    kind: str, arrays: Mapping[str, Any], block: Block, room: Room | None = None
+) -> dict[str, np.ndarray]:
     found = {}
     for name, array in arrays.items():
         try:
-            values = np.asarray(array[block.series, block.times])
+            part = array[block.series, block.times]
+            values = np.asarray(part) if room is None else room.read(f"{kind} {name}", part)
         except Exception as error:  # whatever the readers of files raise for a damaged chunk
             if not is_lazy(array):
                 raise

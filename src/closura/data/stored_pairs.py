@@ -16,7 +16,8 @@ from closura.core.learner import Pairs
 from closura.core.passport import Passport
 from closura.core.variable import Variable
 from closura.data.border import TENDENCY
-from closura.data.store import open_run, write_store
+from closura.data.chunks import Chunks
+from closura.data.store import READ_OFTEN, open_run, write_store
 
 FORMAT = "closura pairs 1"
 WEIGHTS = "mass of levels"
@@ -68,7 +69,7 @@ def save_pairs(path: str | Path, pairs: Pairs) -> Path:
         "given": [[name, list(parts)] for name, parts in pairs.given.items()],
     }
     variables["time"] = xr.Variable("time", np.asarray(pairs.time))
-    write_store(path, xr.Dataset(variables, attrs=attributes))
+    write_store(path, xr.Dataset(variables, attrs=attributes), codecs=READ_OFTEN)
     return path
 
 
@@ -141,11 +142,10 @@ def in_chunks(values: Any) -> Any:
 def _stored(path: Path, name: str) -> LazyArray:
     """Return one array of a store, unread."""
     array = zarr.open_array(path / name, mode="r")
-
-    def read(series: slice, times: slice) -> np.ndarray:
-        return np.asarray(array[series, times])
-
-    return LazyArray(read, array.shape, array.dtype, chunks=(array.chunks[0], array.chunks[1]))
+    chunks = Chunks(path / name, array)
+    return LazyArray(
+        chunks, array.shape, array.dtype, chunks=array.chunks[:2], read_into=chunks.into
+    )
 
 
 def holds_pairs(path: Path) -> bool:

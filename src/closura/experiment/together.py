@@ -1,46 +1,83 @@
 """One learner fitted by several processes of this computer, each a share of every batch."""
 
+import json
 import os
 import socket
 import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import jax
 
-from closura.core.learner import AbstractLearner
+from closura.core.learner import AbstractLearner, Pairs
 from closura.core.processes import ENVIRONMENT, distributed
+from closura.data.closures import load_closure, save_closure
+from closura.data.pairs import save_pairs
+from closura.data.store import read_json, write_json
 from closura.experiment.work import Work
+
+TRAINING, HISTORY = "pairs.zarr", "history.json"
+History = list[dict[str, Any]]  # what was reported of each epoch
 
 PATIENCE = 0.1  # [s] between two looks at whether a process has ended
 
 
-def learn_together(work: Work, name: str, seed: int, processes: int) -> None:
-    """Fit one learner in so many new processes; the first of them writes the closure.
+@dataclass(frozen=True)
+class Fit:
+    """One fit of a learner of an experiment.
+
+    Args:
+        learner: Its name.
+        seed: Number of the seed.
+        round: Number of the round where a learner iterates; None where there are no rounds.
+    """
+
+    learner: str
+    seed: int
+    round: int | None = None
+
+
+def fit_together(
+    work: Work, fit: Fit, processes: int, pairs: Pairs | None = None
+) -> tuple[Any, History]:
+    """Return the closure and the training curve that so many new processes find together.
+
+    Args:
+        work: The run.
+        fit: What is fitted.
+        processes: How many are started.
+        pairs: What it is fitted to; the training pairs of the run if None.
 
     Raises:
         RuntimeError: One of them died or failed; the others are ended.
     """
-    command = [sys.executable, "-m", "closura.experiment.together", str(work.folder), name]
+    command = [sys.executable, "-m", "closura.experiment.together", str(work.folder)]
     address = f"127.0.0.1:{_free_port()}"
-    with tempfile.TemporaryFile("w+") as told:
-        started = []
+    with (
+        tempfile.TemporaryFile("w+") as told,
+        tempfile.TemporaryDirectory(prefix=".fit-", dir=work.folder) as into,
+    ):
+        if pairs is not None:
+            save_pairs(Path(into) / TRAINING, pairs)
+        words, started = [into, json.dumps(asdict(fit))], []
         for number in range(processes):
             place = dict(zip(ENVIRONMENT, (address, str(processes), str(number)), strict=True))
             started.append(
                 subprocess.Popen(
-                    [*command, str(seed)], env=os.environ | place, stdout=told, stderr=told
+                    [*command, *words], env=os.environ | place, stdout=told, stderr=told
                 )
             )
         try:
-            _wait_for_all(started, name, told)
+            _wait_for_all(started, fit.learner, told)
         finally:
             for process in started:
                 process.kill()
                 process.wait()
+        return load_closure(into), read_json(Path(into) / HISTORY)
 
 
 def trains_together(learner: AbstractLearner) -> bool:
@@ -71,9 +108,9 @@ def _free_port() -> int:
         return int(one.getsockname()[1])
 
 
-def main(folder: str, name: str, seed: str) -> None:
+def main(folder: str, into: str, said: str) -> None:
     """Fit a learner of a run as one of the processes that the environment names."""
-    from closura.experiment.kinds.pairs import learn
+    from closura.experiment.kinds.pairs import fit_here
     from closura.experiment.loading import load_experiment
     from closura.experiment.run import cache_settings, jax_settings
 
@@ -81,7 +118,12 @@ def main(folder: str, name: str, seed: str) -> None:
     experiment = load_experiment(Path(folder) / "experiment.yaml")
     double = experiment.settings.precision == "double"
     with jax_settings(cache_settings() | {"jax_enable_x64": double}):
-        learn(Work(experiment, Path(folder)), name, int(seed), write=number == 0)
+        work, own = Work(experiment, Path(folder)), Path(into).resolve() / TRAINING
+        pairs = work.pairs(str(own)) if own.is_dir() else None
+        closure, history = fit_here(work, Fit(**json.loads(said)), pairs)
+        if number == 0:
+            save_closure(into, closure)
+            write_json(Path(into) / HISTORY, history)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,8 @@
 
 import importlib.util
 import json
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -13,9 +15,12 @@ from closura.closures.features import AbstractFeatures
 from closura.closures.learned import LearnedClosure
 from closura.core.learner import AbstractLearner, Pairs
 from closura.core.pieces import in_memory
+from closura.data.cluster import spread_over
+from closura.learners.laid_out import find_table, laid_out
 from closura.learners.supervised import check_least
 from closura.learners.tables import (
     HELD,
+    Table,
     check_rows,
     draw_samples,
     measure_scaling,
@@ -25,6 +30,7 @@ from closura.learners.tables import (
 from closura.nets.boosted import TreeSum, add_trees
 from closura.nets.forest import Tree
 
+TASKS = 32  # most tasks of a cluster: each sorts the inputs into bins anew, and may be lost
 MISSING = "BoostedTrees needs xgboost: pip install 'closura[trees]'"
 
 
@@ -32,7 +38,9 @@ class BoostedTrees(AbstractLearner):
     """A sum of regression trees, each fitted to what the trees before it left over.
 
     Targets are standardised. It is grown on `OMP_NUM_THREADS` threads, or as many as there are
-    cores, and predicts what xgboost itself would, in compiled code and without xgboost.
+    cores, or by the workers of a Dask cluster, and predicts what xgboost itself would, in compiled
+    code and without xgboost. Who grows it does not change the result, but that sums of other
+    numbers of threads may differ by rounding.
 
     Args:
         rounds: Number of times that trees are added.
@@ -45,6 +53,9 @@ class BoostedTrees(AbstractLearner):
         penalty: Penalty on the squared value of a leaf.
         row_share: Share of the samples that each tree is grown on.
         samples: Most samples that are used, drawn evenly from all pairs; None uses all.
+        cluster: Address of a Dask scheduler, or ``"local"``, a process a core of this computer, if
+            its workers shall grow the trees, with samples from a temporary folder (`TMPDIR`). They
+            share the outputs; trees that predict all of them (`shared`) are grown by one worker.
 
     Reference:
         Chen and Guestrin (2016), doi:10.1145/2939672.2939785.
@@ -59,6 +70,7 @@ class BoostedTrees(AbstractLearner):
     penalty: float = 1.0
     row_share: float = 1.0
     samples: int | None = 500_000
+    cluster: str | None = None
 
     def __check_init__(self):
         if importlib.util.find_spec("xgboost") is None:  # said before hours of simulation
@@ -92,38 +104,106 @@ class BoostedTrees(AbstractLearner):
         )
         scaling = unscaled_inputs(measure_scaling(features, pairs))
         table = draw_samples(features, pairs, scaling, self.samples, seed=chosen)
-        booster = self.grow(table.inputs, table.outputs, seed=grown)
-        return LearnedClosure(features, scaling, as_sum(booster), pairs.passport)
+        trees = self._boosting(grown).grow(table, cluster=self.cluster)
+        return LearnedClosure(features, scaling, trees, pairs.passport)
 
-    def grow(self, inputs: np.ndarray, outputs: np.ndarray, *, seed: int = 0) -> Any:
-        """Return xgboost's own model of samples (sample, feature) and (sample, output)."""
-        try:
-            import xgboost
-        except ImportError as missing:
-            raise ImportError(MISSING) from missing
+    def _boosting(self, seed: int) -> "Boosting":
         settings = {
             "objective": "reg:squarederror",
             "tree_method": "hist",
             "base_score": 0.0,
             "max_depth": self.depth,
             "eta": self.learning_rate,
-            "min_child_weight": self.minimum_leaf * (outputs.shape[1] if self.shared else 1),
             "lambda": self.penalty,
             "subsample": self.row_share,
+        }
+        return Boosting(self.rounds, settings, self.minimum_leaf, self.shared, seed)
+
+
+@dataclass(frozen=True)
+class Boosting:
+    """What boosted trees are grown from; they follow from it, wherever they are grown.
+
+    Args:
+        rounds: Number of times that trees are added.
+        settings: Arguments of xgboost.
+        minimum_leaf: Smallest number of samples in a leaf.
+        shared: Whether one tree predicts all outputs; else each output is boosted by itself.
+        seed: Decides which samples each tree is grown on; each output has a number of its own.
+    """
+
+    rounds: int
+    settings: Mapping[str, Any]
+    minimum_leaf: int
+    shared: bool
+    seed: int
+
+    def grow(self, table: Table, *, cluster: str | None) -> TreeSum:
+        """Return the trees, grown on all rows of a table.
+
+        Args:
+            table: Inputs and outputs.
+            cluster: Address of a Dask scheduler, ``"local"``, or None for this process.
+        """
+        outputs = table.outputs.shape[1]
+        if cluster is None:
+            found = self.some(table, range(outputs))
+        else:
+            size = outputs if self.shared else -(-outputs // TASKS)
+            groups = [range(n, min(n + size, outputs)) for n in range(0, outputs, size)]
+            with laid_out(table, "BoostedTrees") as folder:
+                tasks = [(self, folder, group) for group in groups]
+                answers = dict(spread_over(cluster, _grow_some, tasks))
+            found = [trees for number in range(len(groups)) for trees in answers[number]]
+        return add_trees([tree for trees in zip(*found, strict=True) for tree in trees], outputs)
+
+    def some(self, table: Table, outputs: range) -> list[list[Tree]]:
+        """Return the trees of some outputs, each from the first round on; of all if they share."""
+        xgboost = installed()
+        if self.shared:
+            samples = xgboost.QuantileDMatrix(table.inputs, table.outputs, nthread=threads())
+            return [as_trees(self.boost(samples, table.outputs.shape[1], self.seed))]
+        samples, found = xgboost.QuantileDMatrix(table.inputs, nthread=threads()), []
+        for output in outputs:
+            samples.set_label(np.ascontiguousarray(table.outputs[:, output]))
+            found.append(as_trees(self.boost(samples, 1, (self.seed + output) % 2**31)))
+        return found
+
+    def boost(self, samples: Any, outputs: int, seed: int) -> Any:
+        """Return xgboost's own model of samples with so many outputs."""
+        settings = {
+            **self.settings,
+            "min_child_weight": self.minimum_leaf * outputs,
             "multi_strategy": "multi_output_tree" if self.shared else "one_output_per_tree",
             "nthread": threads(),
             "seed": seed,
         }
-        samples = xgboost.QuantileDMatrix(inputs, outputs, nthread=threads())
-        return xgboost.train(settings, samples, num_boost_round=self.rounds)
+        return installed().train(settings, samples, num_boost_round=self.rounds)
 
 
-def as_sum(booster: Any) -> TreeSum:
-    """Return xgboost's model as arrays."""
+def installed() -> Any:
+    """Return the module xgboost.
+
+    Raises:
+        ImportError: It is not installed.
+    """
+    try:
+        import xgboost
+    except ImportError as missing:
+        raise ImportError(MISSING) from missing
+    return xgboost
+
+
+def _grow_some(task: tuple[Boosting, str, range]) -> list[list[Tree]]:
+    """Grow the trees of some outputs on a worker, from the table in a folder that it can see."""
+    boosting, folder, outputs = task
+    return boosting.some(find_table(folder, "BoostedTrees"), outputs)
+
+
+def as_trees(booster: Any) -> list[Tree]:
+    """Return the trees of xgboost's model as arrays."""
     model = json.loads(bytes(booster.save_raw("json")))["learner"]
-    outputs = max(1, int(model["learner_model_param"]["num_target"]))
-    trees = model["gradient_booster"]["model"]["trees"]
-    return add_trees([_as_tree(tree) for tree in trees], outputs)
+    return [_as_tree(tree) for tree in model["gradient_booster"]["model"]["trees"]]
 
 
 def _as_tree(tree: dict[str, Any]) -> Tree:

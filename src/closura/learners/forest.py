@@ -1,15 +1,11 @@
 """A random forest, grown by scikit-learn and kept as arrays that run inside the model."""
 
 import importlib.util
-import platform
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import jax
-import numpy as np
 from jaxtyping import Array
 
 from closura.closures.features import AbstractFeatures, Stencil
@@ -17,6 +13,7 @@ from closura.closures.learned import LearnedClosure
 from closura.core.learner import AbstractLearner, Pairs
 from closura.core.pieces import in_memory
 from closura.data.cluster import spread_over
+from closura.learners.laid_out import find_table, laid_out
 from closura.learners.tables import (
     HELD,
     Table,
@@ -128,9 +125,7 @@ class Growth:
         """
         if cluster is None:
             return self.some(table, 0, self.trees, threads=threads)
-        with tempfile.TemporaryDirectory(prefix="closura-forest-") as folder:
-            np.save(Path(folder) / "inputs.npy", table.inputs.astype(np.float32))
-            np.save(Path(folder) / "outputs.npy", table.outputs.astype(np.float64))
+        with laid_out(table, "Forest") as folder:
             tasks = [(self, folder, number) for number in range(self.trees)]
             found = dict(spread_over(cluster, _grow_one, tasks))
         return [found[number] for number in range(self.trees)]
@@ -173,14 +168,5 @@ def regressor() -> Any:
 def _grow_one(task: tuple[Growth, str, int]) -> Tree:
     """Grow one tree on a worker, from the table in a folder that it can see."""
     growth, folder, number = task
-    try:
-        inputs, outputs = (
-            np.load(Path(folder) / f"{side}.npy", mmap_mode="r") for side in ("inputs", "outputs")
-        )
-    except FileNotFoundError as error:
-        raise FileNotFoundError(
-            f"Forest: the worker on {platform.node()} does not see {folder}; set TMPDIR to a "
-            "folder that all workers share."
-        ) from error
-    (tree,) = growth.some(Table(inputs, outputs), number, number + 1)
+    (tree,) = growth.some(find_table(folder, "Forest"), number, number + 1)
     return tree

@@ -35,7 +35,8 @@ class Samples(Protocol):
         """Yield samples in memory and their rows (update, batch): so many updates in all.
 
         Samples have the same shapes in every epoch, so that nothing is traced again. Of several
-        processes each gets samples of its own and its share of the rows of every batch.
+        processes each gets samples of its own and its share of the rows of every batch. Samples may
+        be overwritten as soon as the next ones are asked for.
         """
 
 

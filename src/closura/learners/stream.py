@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from math import gcd
 from typing import Any, TypeVar
@@ -15,9 +15,10 @@ import numpy as np
 from closura.closures.features import AbstractFeatures
 from closura.closures.learned import Scaling
 from closura.core.learner import Pairs
-from closura.core.pieces import Block, bytes_of_instant, cut, read_piece
+from closura.core.pieces import Block, Room, bytes_of_instant, cut, read_piece
 from closura.learners.processes import my_share
 from closura.learners.samples import Finish, Held, Samples, as_it_is
+from closura.learners.staging import Staging
 from closura.learners.tables import Table, bytes_of_table, samples_at_once, standardise, tabulate
 
 LANES = 4  # parts of a record that are read side by side: up to so many processes share the work
@@ -150,7 +151,11 @@ class Stream:
         lanes = [self._lane(n, orders[n]) for n in own]
         seeds = shuffle.spawn(1)[0]
         sizes = [s for n, s in enumerate(self.sizes) if self._before(n) < updates]
-        reading = (_joined([part for lane in lanes for part in lane.take(s)]) for s in sizes)
+        staging = Staging(max(self.sizes) * len(lanes))
+        reading = (
+            staging.filled(s * len(lanes), (part for lane in lanes for part in lane.take(s)))
+            for s in sizes
+        )
         for number, (size, read) in enumerate(zip(sizes, ahead(reading), strict=True)):
             wanted = min(self._updates(size), updates - self._before(number))
             if self.rows > 1:
@@ -172,7 +177,10 @@ class Stream:
 
     def _lane(self, number: int, order: np.ndarray) -> "_Lane":
         blocks = self.blocks[number :: self.lanes]
-        return _Lane(_in_memory(self.features, self.pairs, blocks[n]) for n in order)
+        wanted = {name: self.pairs.inputs[name] for name, _ in self.features.read}
+        pairs = replace(self.pairs, inputs=wanted)
+        room = Room()  # a lane asks for a piece when the last one is copied
+        return _Lane(_in_memory(pairs, blocks[n], room) for n in order)
 
 
 class Preparation(eqx.Module):
@@ -221,14 +229,9 @@ def _lanes_wanted() -> int:
     return LANES if LANES % count == 0 else count
 
 
-def _in_memory(features: AbstractFeatures, pairs: Pairs, block: Block) -> tuple[Any, Any, Any]:
-    piece = read_piece(pairs, block)
-    fields = {name: piece.fields[name] for name, _ in features.read}
-    return fields, piece.given, piece.targets
-
-
-def _joined(parts: list[Any]) -> Any:
-    return jax.tree.map(lambda *arrays: np.concatenate(arrays), *parts)
+def _in_memory(pairs: Pairs, block: Block, room: Room) -> tuple[Any, Any, Any]:
+    piece = read_piece(pairs, block, room)
+    return piece.fields, piece.given, piece.targets
 
 
 _prepared = eqx.filter_jit(lambda preparation, read: preparation(read))

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from closura.experiment.kinds.recorded import HeldOut
-from closura.experiment.specification import LearningSkeleton, Name, Section, Spec
+from closura.experiment.specification import LearningSkeleton, Name, Processes, Section, Spec
 
 # A number in the model's time units, or words such as "6 hours" where these are seconds.
 Length = Annotated[float, Field(ge=0, allow_inf_nan=False)] | str
@@ -106,6 +106,7 @@ class NudgedExperiment(LearningSkeleton):
         nudging: How it is nudged.
         data: How long, and how often.
         learners: What is fitted to the nudging tendencies.
+        processes: How many fit each network together.
         iterate: For some learners, how often the corrected model is nudged again, and what it
             still lacks added (Krinner et al. 2026).
         guards: Closures around every learned one, the innermost first.
@@ -119,6 +120,7 @@ class NudgedExperiment(LearningSkeleton):
     coarse: Spec
     nudging: NudgingSettings
     data: NudgedData
+    processes: Processes = 1
     iterate: dict[Name, Annotated[int, Field(ge=1, le=20)]] = Field(default={})
     guards: list[Spec] = Field(default=[])
     coupling: Acting = Acting()

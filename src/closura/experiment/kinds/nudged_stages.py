@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from closura.core.couple import couple
-from closura.core.progress import listen, report
+from closura.core.progress import report
 from closura.data.diagnose import diagnose
 from closura.data.pairs import save_pairs
 from closura.data.simulate import simulate
@@ -28,8 +28,9 @@ from closura.experiment.kinds.nudged_inputs import (
     truth_model,
 )
 from closura.experiment.kinds.nudged_settings import FreeRuns, NudgedExperiment
-from closura.experiment.kinds.pairs import HELD_OUT, TRAINING, keep_closure
-from closura.experiment.work import Work, plain, write_dataset
+from closura.experiment.kinds.pairs import HELD_OUT, TRAINING, fitted, keep_closure
+from closura.experiment.together import Fit, History
+from closura.experiment.work import Work, write_dataset
 
 RECORDED = "nudged.zarr"
 
@@ -96,25 +97,23 @@ def make_pairs(work: Work) -> None:
 def learn_again(work: Work, name: str, seed: int) -> None:
     """Fit a learner; where it iterates, nudge the corrected model and add what it still lacks."""
     settings = nudged_settings(work)
-    history: list[dict[str, Any]] = []
-    key = jax.random.fold_in(work.key(f"learn/{name}"), seed)
+    history: History = []
     learned: list[Any] = []
     for number in range(1 + settings.iterate.get(name, 0)):
-        pairs = work.pairs(TRAINING)
-        if number:
-            report("evaluate", model=name, what=f"nudged again, round {number}")
-            model = corrected(work, name, functools.reduce(operator.add, learned))
-            # Every round leaves out the same times, or the offline scores would be of its training.
-            pairs, _ = _split(work, _pairs_of(work, _nudge(work, model, None)))
-
-        def listener(event: str, values: dict[str, Any], number: int = number) -> None:
-            if event == "train":
-                history.append({k: plain(v) for k, v in values.items()} | {"round": number + 1})
-
-        with listen(listener):
-            closure = work.learner(name, seed).fit(pairs, key=jax.random.fold_in(key, number))
+        pairs = _nudged_again(work, name, learned) if learned else None
+        closure, told = fitted(work, Fit(name, seed, number), settings.processes, pairs)
         learned.append(closure)
+        history += [epoch | {"round": number + 1} for epoch in told]
     keep_closure(work, name, seed, functools.reduce(operator.add, learned), history)
+
+
+def _nudged_again(work: Work, name: str, learned: list[Any]) -> Any:
+    """Return the pairs of the nudged model as corrected so far."""
+    report("evaluate", model=name, what=f"nudged again, round {len(learned)}")
+    model = corrected(work, name, functools.reduce(operator.add, learned))
+    # Every round leaves out the same times, or the offline scores would be of its training.
+    pairs, _ = _split(work, _pairs_of(work, _nudge(work, model, None)))
+    return pairs
 
 
 def corrected(work: Work, name: str, closure: Any, *, record: bool = False) -> Any:

@@ -6,16 +6,23 @@ from typing import Any, cast
 
 import jax
 
+from closura.core.learner import Pairs
 from closura.core.progress import listen
 from closura.data.closures import save_closure
 from closura.data.store import write_json
 from closura.experiment.specification import LearningSkeleton, Skeleton
 from closura.experiment.steps import Step
-from closura.experiment.together import learn_together, trains_together
+from closura.experiment.together import (
+    TRAINING,
+    Fit,
+    History,
+    fit_together,
+    trains_together,
+)
 from closura.experiment.vocabulary import OFFLINE_FILE, Vocabulary
 from closura.experiment.work import Work, closure_folder, plain, write_dataset
 
-TRAINING, HELD_OUT = "pairs.zarr", "pairs_test.zarr"
+HELD_OUT = "pairs_test.zarr"
 CLOSURE_FILES = ("closure.eqx", "closure.json", "history.json")
 NOT_LEARNED = ("no closure", "noise floor")  # models in the score files beside the learners
 BOUNDS = ("", "_lower", "_upper")
@@ -60,9 +67,7 @@ def fits(work: Work, pairs: str) -> list[Step]:
             part = {"learner": said["learners"][name], "seed": [said["seed"], seed]}
             needs = (pairs, *(fit_name(other, seed) for other in experiment.needs[name]))
             outputs = closure_files(name, seed)
-            make = partial(learn, work, name, seed)
-            if processes > 1:
-                make = partial(learn_shared, work, name, seed, processes)
+            make = partial(learn, work, name, seed, processes)
             found.append(Step(fit_name(name, seed), "learn", part, needs, outputs, make))
     return found
 
@@ -83,32 +88,45 @@ def first_fits(steps: list[Step]) -> tuple[str, ...]:
     return tuple(step.name for step in steps if step.name.count("/") == 1)
 
 
-def learn(work: Work, name: str, seed: int, *, write: bool = True) -> None:
-    """Fit one learner once, and keep the closure and its training curve unless told not to."""
-    history: list[dict[str, Any]] = []
+def learn(work: Work, name: str, seed: int, processes: int = 1) -> None:
+    """Fit one learner once, and keep the closure and its training curve."""
+    keep_closure(work, name, seed, *fitted(work, Fit(name, seed), processes))
+
+
+def fitted(
+    work: Work, fit: Fit, processes: int = 1, pairs: Pairs | None = None
+) -> tuple[Any, History]:
+    """Return what a fit gives: by several processes, or here where they could not share the work.
+
+    Args:
+        work: The run.
+        fit: What is fitted.
+        processes: How many may be started.
+        pairs: What it is fitted to; the training pairs of the run if None.
+    """
+    if processes > 1 and trains_together(work.learner(fit.learner, fit.seed)):
+        return fit_together(work, fit, processes, pairs)
+    return fit_here(work, fit, pairs)
+
+
+def fit_here(work: Work, fit: Fit, pairs: Pairs | None = None) -> tuple[Any, History]:
+    """Return the closure and the training curve of a fit, by this process."""
+    history: History = []
 
     def listener(event: str, values: dict[str, Any]) -> None:
         if event == "train":
             history.append({key: plain(value) for key, value in values.items()})
 
-    key = jax.random.fold_in(work.key(f"learn/{name}"), seed)
+    key = jax.random.fold_in(work.key(f"learn/{fit.learner}"), fit.seed)
+    if fit.round is not None:
+        key = jax.random.fold_in(key, fit.round)
     with listen(listener):
-        closure = work.learner(name, seed).fit(work.pairs(TRAINING), key=key)
-    if write:
-        keep_closure(work, name, seed, closure, history)
+        learner = work.learner(fit.learner, fit.seed)
+        pairs = work.pairs(TRAINING) if pairs is None else pairs
+        return learner.fit(pairs, key=key), history
 
 
-def learn_shared(work: Work, name: str, seed: int, processes: int) -> None:
-    """Fit one learner by several processes, or here where they could not share the work."""
-    if trains_together(work.learner(name, seed)):
-        learn_together(work, name, seed, processes)
-    else:
-        learn(work, name, seed)
-
-
-def keep_closure(
-    work: Work, name: str, seed: int, closure: Any, history: list[dict[str, Any]]
-) -> None:
+def keep_closure(work: Work, name: str, seed: int, closure: Any, history: History) -> None:
     """Write a learned closure and its training curve where it belongs."""
     folder = closure_folder(work.folder, name, seed)
     folder.mkdir(parents=True, exist_ok=True)
