@@ -2,38 +2,53 @@
 
 import os
 
-# Both are read when the libraries are first imported.
+# All are read when the libraries are first imported, here and in the processes that tests start.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["MPLBACKEND"] = "Agg"
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
 
 import resource
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import jax
 import jaxtyping
 import pooch
 import pytest
 
+from order import LongestFirst, longest_first
+
 CACHE = Path(os.environ.get("CLOSURA_CACHE") or pooch.os_cache("closura")) / "jax"
 
-MOST_KIBIBYTES = 2_000_000  # peak of this process from which on modules clean up after themselves
+MOST_KIBIBYTES = 2_000_000  # peak of this process at which compiled programs are let go
+MORE_KIBIBYTES = 250_000  # by which the peak rises again before they are let go once more
 
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_compilation_cache_dir", str(CACHE))
-jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
-jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+os.environ["JAX_COMPILATION_CACHE_DIR"] = str(CACHE)  # for the processes that tests start
 
 # From here on every annotated shape and type of the package is checked at each call.
 jaxtyping.install_import_hook("closura", "beartype.beartype")
 
 
+@pytest.fixture(scope="session")
+def _limit() -> dict[str, int]:
+    """The peak of memory at which compiled programs are let go next, in KiB."""
+    return {"peak": MOST_KIBIBYTES}
+
+
 @pytest.fixture(scope="module", autouse=True)
-def _compiled_code_stays_bounded():
+def _compiled_code_stays_bounded(_limit):
     """Let go of compiled programs after a module that left many: they fill the memory."""
     yield
-    if resource.getrusage(resource.RUSAGE_SELF).ru_maxrss > MOST_KIBIBYTES:
+    peak = resource.getrusage(
+        resource.RUSAGE_SELF
+    ).ru_maxrss  # never falls: what is let go is reused
+    if peak > _limit["peak"]:
         jax.clear_caches()
+        _limit["peak"] = peak + MORE_KIBIBYTES
 
 
 @pytest.fixture
@@ -56,8 +71,16 @@ def data_file() -> Callable[[str], Path]:
     return find
 
 
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LongestFirst | None:
+    """Hand out the longest files first."""
+    return LongestFirst(config, log) if config.getvalue("dist") == "loadfile" else None
+
+
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip what needs an accelerator where JAX sees none."""
+    """Begin with the longest experiments; skip what needs an accelerator where JAX sees none."""
+    if all("slow" in item.keywords for item in items):
+        longest_first(items)
     wanting = [item for item in items if "gpu" in item.keywords]
     if wanting and jax.default_backend() == "cpu":
         for item in wanting:

@@ -170,7 +170,7 @@ cl.simulate(model, duration=float(sys.argv[2]), every=0.02, spinup=0.1, members=
 
 
 def test_killed_process_loses_nothing(tmp_path):
-    path, duration = tmp_path / "run.zarr", 80.0
+    path, duration = tmp_path / "run.zarr", 40.0
     source = str(Path(cl.__file__).parents[1])
     command = [sys.executable, "-c", KILLED, str(path), str(duration)]
     process = subprocess.Popen(command, env=os.environ | {"PYTHONPATH": source})
