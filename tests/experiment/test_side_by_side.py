@@ -19,6 +19,13 @@ from closura.experiment.steps import Step
 RING = Path(__file__).with_name("nudged.yaml")
 SAME = ("truth.zarr", "nudged.zarr", "pairs.zarr", "offline.nc", "scores.nc", "linear/closure.eqx",
         "twice/closure.eqx", "free/no closure.nc", "free/twice.nc", "leads/linear.nc")  # fmt: skip
+# The command line, hearing Ctrl-C even where the shell of the tests has it ignored.
+LISTENING = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from closura.cli import main
+main()
+"""
 
 
 class KilledOnce(cl.Linear):
@@ -113,7 +120,7 @@ def test_what_a_step_raises_in_a_worker_is_raised(tmp_path, changed):
     data = {"spinup": 4.0, "duration": 40.0, "every": 0.5}
     evaluate = {"duration": 90.0, "every": 0.5, "block": 8.0, "discard": 10.0}
     file = changed(truth=truth, data=data, evaluate=evaluate, workers=2)
-    blow_up = r"^the .*truth.* failed: .*X is not finite .* shorten the time step of 'truth'"
+    blow_up = r"^the .*truth.* failed: .* shorten the time step of .truth."
     with pytest.raises(RuntimeError, match=blow_up) as caught:
         run_experiment(file, folder=tmp_path / "run", quiet=True)
     assert "In a worker process:" in caught.value.__notes__[0]
@@ -142,9 +149,9 @@ def test_workers_end_with_a_run_that_is_interrupted_or_killed(tmp_path, changed,
     file = changed(workers=2, evaluate={"duration": 9e6, "every": 0.1, "block": 8.0})
     folder = tmp_path / "run"
     source = str(Path(cl.__file__).parents[1])
-    command = [sys.executable, "-m", "closura.cli", "run", str(file), "--folder", str(folder)]
+    command = [sys.executable, "-c", LISTENING, "run", str(file), "--folder", str(folder)]
     run = subprocess.Popen(command, env=os.environ | {"PYTHONPATH": source}, stderr=-1, text=True)
-    wait_until(lambda: (folder / "pairs.zarr").exists())  # another runs for long
+    wait_until(lambda: (folder / "truth.zarr").exists())  # the other truths are long
     workers = children_of(run.pid)
     assert workers
     run.send_signal(how)

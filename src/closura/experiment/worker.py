@@ -6,6 +6,7 @@ import json
 import os
 import pickle
 import queue
+import signal
 import sys
 import threading
 import time
@@ -30,6 +31,7 @@ def main(folder: str) -> None:
 
     It ends with its input: when the other process wants no more, or when that has died.
     """
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have it ignored
     tell, busy = _mouth(), threading.Event()
     busy.set()
     orders = _orders(busy)
