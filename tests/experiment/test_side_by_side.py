@@ -12,6 +12,7 @@ import yaml
 
 import closura as cl
 from closura.experiment import load_experiment, run_experiment
+from closura.experiment.display import Display
 from closura.experiment.run import _workers
 from closura.experiment.side_by_side import Worker, _next, cores
 from closura.experiment.steps import Step
@@ -97,6 +98,24 @@ def test_the_number_of_workers_is_that_asked_for_or_one_a_core_where_steps_are_l
     assert _workers(load_experiment(RING, ["workers=3"])) == 3
     assert _workers(load_experiment(RING, ["workers=null"])) == cores()
     assert _workers(load_experiment(tiny)) == 1
+
+
+def test_a_stage_has_its_line_after_its_last_step_and_names_parts_in_order(capsys):
+    first, second, third = (
+        Step(name, name.partition("/")[0], {}, (), (), lambda: None)
+        for name in ("truth/training", "truth/test", "online/linear")
+    )
+    with Display() as display:
+        display.expect([first, second, third])
+        display.begin(first)
+        display.begin(third)
+        display.end(third)
+        display.end(second)  # kept
+        display.end(first)
+    lines = [line.split() for line in capsys.readouterr().err.splitlines()]
+    assert [(line[0], line[3:]) for line in lines] == [
+        ("online", ["linear"]), ("truth", ["training,", "test"]),
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("number", [0, -2, "many"])
