@@ -1,8 +1,10 @@
-"""What is seen while an experiment runs: a bar on a terminal, one line a stage elsewhere."""
+"""What is seen while an experiment runs: a bar a step on a terminal, one line a stage elsewhere."""
 
 import sys
 import time
-from typing import Any
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -20,11 +22,8 @@ class Display:
     def __init__(self, *, quiet: bool = False):
         self.console = Console(file=sys.stderr, quiet=quiet, highlight=False)
         self._bar: Progress | None = None
-        self._task: Any = None
-        self._stage = ""
-        self._parts: list[str] = []
-        self._ran = False
-        self._began = self._stepped = time.perf_counter()
+        self._stages: dict[str, _Stage] = {}
+        self._running: dict[str, _Running] = {}
 
     def __enter__(self) -> "Display":
         if self.console.is_terminal and sys.stderr.isatty() and not self.console.quiet:
@@ -45,48 +44,70 @@ class Display:
             self._bar.stop()
             self._bar = None
 
-    def begin(self, step: Step, *, kept: bool) -> None:
-        """Show that a step begins, or that it is kept from an earlier run."""
-        if step.stage != self._stage:
-            self.finish()
-            self._stage, self._parts, self._ran = step.stage, [], False
-            self._began = time.perf_counter()
-        self._stepped = time.perf_counter()
-        part = step.name.removeprefix(f"{step.stage}/").partition("/")[0]
-        if part not in (step.stage, *self._parts):
-            self._parts.append(part)
-        self._ran = self._ran or not kept
-        if self._bar is not None and not kept:
-            self._clear()
-            self._task = self._bar.add_task(step.name, total=None, detail="")
+    def expect(self, steps: Iterable[Step]) -> None:
+        """Take note of the steps that will begin and end; a stage is over with its last step."""
+        self._stages = {}
+        for step in steps:
+            self._stages.setdefault(step.stage, _Stage()).expect(step)
 
-    def finish(self) -> None:
-        """Close the stage with a line: what it did and how long that took."""
-        self._clear()
-        if not self._stage:
-            return
-        took = f"{time.perf_counter() - self._began:6.1f} s" if self._ran else "    kept"
-        self.say(f"{self._stage:<10}{took}  {', '.join(self._parts)}".rstrip())
-        self._stage = ""
+    def begin(self, step: Step) -> None:
+        """Show that a step begins; others may be running."""
+        began = time.perf_counter()
+        stage = self._stages[step.stage]
+        stage.began = began if stage.began is None else stage.began
+        task = None if self._bar is None else self._bar.add_task(step.name, total=None, detail="")
+        self._running[step.name] = _Running(began, task)
+
+    def end(self, step: Step) -> None:
+        """Show that a step is finished, or kept from an earlier run.
+
+        After the last step of a stage a line says what the stage did and how long that took.
+        """
+        running, stage = self._running.pop(step.name, None), self._stages[step.stage]
+        if self._bar is not None and running is not None and running.task is not None:
+            self._bar.remove_task(running.task)
+        stage.left -= 1
+        if stage.left == 0:
+            began = stage.began
+            took = "    kept" if began is None else f"{time.perf_counter() - began:6.1f} s"
+            self.say(f"{step.stage:<10}{took}  {', '.join(stage.parts)}".rstrip())
 
     def say(self, line: str) -> None:
         """Show one line of text."""
         self.console.print(line, markup=False, soft_wrap=True)
 
-    def listen(self, event: str, values: dict[str, Any]) -> None:
-        """Show an event of the running step (see `closura.core.progress`)."""
-        if self._bar is None or self._task is None:
+    def listen(self, step: Step, event: str, values: dict[str, Any]) -> None:
+        """Show an event of a running step (see `closura.core.progress`)."""
+        running = self._running[step.name]
+        if self._bar is None or running.task is None:
             return
-        done, total, detail = _seen(event, values, time.perf_counter() - self._stepped)
+        done, total, detail = _seen(event, values, time.perf_counter() - running.began)
         if total:
-            self._bar.update(self._task, completed=done, total=total, detail=detail)
+            self._bar.update(running.task, completed=done, total=total, detail=detail)
         elif detail:
-            self._bar.update(self._task, detail=detail)
+            self._bar.update(running.task, detail=detail)
 
-    def _clear(self) -> None:
-        if self._bar is not None and self._task is not None:
-            self._bar.remove_task(self._task)
-        self._task = None
+
+@dataclass
+class _Stage:
+    """How far a stage is: steps left, the parts it has, when the first of them began."""
+
+    left: int = 0
+    parts: list[str] = field(default_factory=list)
+    began: float | None = None
+
+    def expect(self, step: Step) -> None:
+        self.left += 1
+        part = step.name.removeprefix(f"{step.stage}/").partition("/")[0]
+        if part not in (step.stage, *self.parts):
+            self.parts.append(part)
+
+
+class _Running(NamedTuple):
+    """When a step began, and its bar."""
+
+    began: float
+    task: Any
 
 
 def _seen(event: str, values: dict[str, Any], elapsed: float) -> tuple[float, float, str]:

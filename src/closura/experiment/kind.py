@@ -35,6 +35,9 @@ class Kind:
             with what was not given filled in.
         steps: Every step but the report.
         vocabulary: What its results can be asked for in `expect:`.
+        side_by_side: Whether its steps run in processes of their own, one for each core, unless
+            `workers:` says otherwise: wanted where most steps take far longer than a process takes
+            to start, some seconds.
     """
 
     name: str
@@ -46,3 +49,4 @@ class Kind:
     settle: Callable[["Experiment"], Skeleton]
     steps: Callable[["Work"], list[Step]]
     vocabulary: Callable[[Any], Vocabulary]
+    side_by_side: bool = False

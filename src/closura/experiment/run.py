@@ -5,28 +5,30 @@ import time
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import jax
 
 from closura.core.couple import ClosuraWarning
-from closura.core.progress import listen
+from closura.core.progress import Listener, listen
 from closura.data.store import write_json
 from closura.experiment.checks import Check, check_all
 from closura.experiment.display import Display
 from closura.experiment.folder import Folder
 from closura.experiment.loading import Experiment, load_experiment
+from closura.experiment.logbook import Logbook
 from closura.experiment.plan import plan
 from closura.experiment.provenance import provenance
 from closura.experiment.result import Result
+from closura.experiment.side_by_side import cores, do_side_by_side
 from closura.experiment.steps import Step, fingerprints
-from closura.experiment.work import Work, plain
+from closura.experiment.work import Work
 from closura.report import write_report
 from closura.report.run_folder import read_run_folder
 
 RUNS = Path("runs")  # where run folders are made unless the user says otherwise
-KEPT_EVENTS = ("train", "evaluate", "fit")
 
 
 def run_experiment(
@@ -84,6 +86,17 @@ def report_again(folder: str | Path) -> Path:
         return write_report(path)
 
 
+def carry_out(step: Step, listener: Listener) -> tuple[float, list[str]]:
+    """Run one step; return how many seconds it took and what it warned about."""
+    began = time.perf_counter()
+    with warnings.catch_warnings(record=True) as caught, listen(listener):
+        warnings.simplefilter("always")
+        step.work()
+    seconds = time.perf_counter() - began
+    notes = [str(one.message) for one in caught if issubclass(one.category, ClosuraWarning)]
+    return seconds, list(dict.fromkeys(notes))
+
+
 @contextmanager
 def jax_settings(wanted: dict[str, Any]) -> Iterator[None]:
     """Set options of JAX inside the block, and set them back after it."""
@@ -123,26 +136,37 @@ def _run(
     folder = Folder(place, experiment.resolved())
     every.append(_report_step(experiment, every, folder))
     prints = fingerprints(every)
+    logbook = Logbook(prints, folder, display)
     with folder.locked():
         folder.forget_stale(every, prints)
         folder.claim()
-        _do_what_is_left(steps, prints, folder, display)
+        _do_all(logbook.left(steps), logbook, experiment)
         checks = _summarise(experiment, prints, folder, command)
         finished = until in (None, "report")
         if finished:
-            _do_what_is_left(every[-1:], prints, folder, display)
+            for step in logbook.left(every[-1:]):
+                _do(step, logbook)
         return Result(place, tuple(checks), tuple(folder.warnings(prints)), finished)
 
 
-def _do_what_is_left(
-    steps: list[Step], prints: Mapping[str, str], folder: Folder, display: Display
-) -> None:
-    for step in steps:
-        kept = folder.is_finished(step, prints[step.name])
-        display.begin(step, kept=kept)
-        if not kept:
-            _do(step, prints[step.name], folder, display)
-    display.finish()
+def _do_all(steps: list[Step], logbook: Logbook, experiment: Experiment) -> None:
+    """Do the steps, here one after the other or side by side in processes of their own."""
+    workers = min(_workers(experiment), len(steps))
+    if workers > 1:
+        do_side_by_side(steps, logbook, logbook.folder.path, workers)
+    else:
+        for step in steps:
+            _do(step, logbook)
+
+
+def _workers(experiment: Experiment) -> int:
+    """Return how many processes may do steps: what is asked for, or one for each core."""
+    wanted = experiment.settings.workers
+    if wanted is not None:
+        return wanted
+    if not experiment.kind.side_by_side or jax.default_backend() != "cpu":
+        return 1  # an accelerator's memory belongs to one process
+    return cores()
 
 
 def _summarise(
@@ -161,25 +185,11 @@ def _summarise(
     return checks
 
 
-def _do(step: Step, fingerprint: str, folder: Folder, display: Display) -> None:
-    """Run one step and note that it is finished, with what it warned about."""
-
-    def keep(event: str, values: dict[str, Any]) -> None:
-        display.listen(event, values)
-        last = event == "simulate" and values.get("done") == values.get("total")
-        if event in KEPT_EVENTS or last:
-            folder.note(event, step=step.name, **{k: plain(v) for k, v in values.items()})
-
-    folder.begin(step, fingerprint)
-    folder.note("begin", step=step.name)
-    began = time.perf_counter()
-    with warnings.catch_warnings(record=True) as caught, listen(keep):
-        warnings.simplefilter("always")
-        step.work()
-    seconds = time.perf_counter() - began
-    notes = [str(one.message) for one in caught if issubclass(one.category, ClosuraWarning)]
-    folder.finish(step, fingerprint, seconds, list(dict.fromkeys(notes)))
-    folder.note("finish", step=step.name, seconds=round(seconds, 3))
+def _do(step: Step, logbook: Logbook) -> None:
+    """Run one step here and note that it is finished, with what it warned about."""
+    logbook.begin(step)
+    seconds, notes = carry_out(step, partial(logbook.tell, step))
+    logbook.finish(step, seconds, notes)
 
 
 def _report_step(experiment: Experiment, steps: list[Step], folder: Folder) -> Step:

@@ -14,6 +14,7 @@ RESERVED = ("price", "truth", "test", "reference", "figures", "analyses",
             "climatology", "persistence")  # fmt: skip
 Spec = str | dict[str, Any]
 Processes = Annotated[int, Field(ge=1, le=1024)]  # that fit each learner together
+Workers = Annotated[int, Field(ge=1, le=1024)]  # processes that run steps side by side
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_\-]*$", max_length=60)]
 
@@ -57,6 +58,7 @@ class Skeleton(Section):
     precision: Literal["double", "single"] = "double"
     expect: dict[str, Expectation] = {}
     report: dict[str, Any] = {}
+    workers: Workers | None = None  # None: as many as suit the kind and the computer
 
     def models(self) -> Mapping[str, Spec]:
         """Return the models that the experiment describes, by the section that does."""

@@ -23,6 +23,7 @@ class Step:
         outputs: What it writes, relative to the run folder.
         work: Does it.
         sealed: Whether its outputs are nobody else's to write.
+        alone: Whether nothing may run beside it, as where it measures time.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Step:
     outputs: tuple[str, ...]
     work: Callable[[], None]
     sealed: bool = True
+    alone: bool = False
 
 
 def fingerprints(steps: Iterable[Step]) -> dict[str, str]:

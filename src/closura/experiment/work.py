@@ -51,14 +51,17 @@ class Work:
         """Return a learner; closures of others that it starts from are those of the same seed."""
 
         def fitted(other: str) -> Any:
-            return load_closure(closure_folder(self.folder, other, seed))
+            return self.closure(other, seed)
 
         return self.experiment.learner(name, fitted)
 
     def closures(self, seed: int = 0) -> dict[str, Any]:
         """Return every learned closure of one seed, by learner."""
-        names = self.experiment.settings.recipes()
-        return {name: load_closure(closure_folder(self.folder, name, seed)) for name in names}
+        return {name: self.closure(name, seed) for name in self.experiment.settings.recipes()}
+
+    def closure(self, name: str, seed: int = 0) -> Any:
+        """Return what a learner learned from one seed."""
+        return load_closure(closure_folder(self.folder, name, seed))
 
 
 def closure_folder(folder: Path, name: str, seed: int) -> Path:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 SECTIONS = ("name", "kind", "description", "seed", "precision", "truth", "coarse", "observe",
             "assimilate", "seeds", "solvers", "increments", "learners", "expect",
-            "report")  # fmt: skip
+            "workers", "report")  # fmt: skip
 EXAMPLES = {
     "increments": "increments: {solver: etkf, duration: 400.0}",
     "learners": "learners: {cubic: {type: Polynomial, degree: 3}}",

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from closura.experiment.loading import Experiment
 
 SECTIONS = ("name", "kind", "description", "seed", "precision", "simulator", "prior", "measured",
-            "calibrators", "check", "batch", "expect", "report")  # fmt: skip
+            "calibrators", "check", "batch", "expect", "workers", "report")  # fmt: skip
 
 
 def _recognises(document: Document) -> bool:

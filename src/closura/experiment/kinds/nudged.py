@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 SECTIONS = ("name", "kind", "description", "seed", "precision", "truth", "reference", "coarse",
             "nudging", "data", "learners", "iterate", "guards", "coupling", "evaluate", "seeds",
-            "processes", "expect", "report")  # fmt: skip
+             "processes", "workers", "expect", "report")  # fmt: skip
 LENGTHS = ("spinup", "duration", "discard", "every", "record", "block", "lead")
 FREE = ("duration", "discard", "every", "block")  # what of `evaluate` a free run depends on
 DATE = ("begin", "calendar")
@@ -192,7 +192,7 @@ def _scores(work: Work, base: dict[str, Any], learning: list[Step]) -> list[Step
         Step("online/scores", "online", part, (*(step.name for step in steps), *truths),
              ("scores.nc",), partial(scores.score, work)),
         Step("price", "price", hybrid | learners, first, ("price.json",),
-             partial(scores.price, work)),
+             partial(scores.price, work), alone=True),
     ]  # fmt: skip
 
 
@@ -232,4 +232,5 @@ KIND = Kind(
     settle=_settle,
     steps=_steps,
     vocabulary=_vocabulary,
+    side_by_side=True,
 )

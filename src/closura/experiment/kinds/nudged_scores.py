@@ -110,7 +110,7 @@ def price(work: Work) -> None:
 def _model_of(work: Work, name: str, seed: int) -> Any:
     if name == NO_CLOSURE:
         return work.experiment.model("coarse")
-    return corrected(work, name, work.closures(seed)[name], record=True)
+    return corrected(work, name, work.closure(name, seed), record=True)
 
 
 def _truths(work: Work) -> tuple[Any, Any]:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 SECTIONS = ("name", "kind", "description", "seed", "precision", "truth", "coarse", "data",
             "coupling", "learners", "seeds", "processes", "evaluate", "expect",
-            "report")  # fmt: skip
+            "workers", "report")  # fmt: skip
 OF_MODELS = ("truth", "coarse", "coupling")  # sections that say nothing where there is no model
 
 

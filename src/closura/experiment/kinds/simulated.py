@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 SECTIONS = ("name", "kind", "description", "seed", "precision", "truth", "coarse", "data",
             "coupling", "learners", "seeds", "processes", "evaluate", "expect",
-            "report")  # fmt: skip
+            "workers", "report")  # fmt: skip
 LEADS = 60  # lead times scored by default: enough for a smooth curve
 
 
@@ -102,7 +102,8 @@ def _scores(work: Work, learning: list[Step]) -> list[Step]:
              partial(score_on_pairs, work)),
         Step("online", "online", run | some(said, "evaluate"), needed, ("scores.nc",),
              partial(stages.score_online, work)),
-        Step("price", "price", run, first, ("price.json",), partial(stages.price, work)),
+        Step("price", "price", run, first, ("price.json",), partial(stages.price, work),
+             alone=True),
     ]  # fmt: skip
 
 

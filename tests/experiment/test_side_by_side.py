@@ -1,0 +1,200 @@
+"""Steps that run side by side, in processes of their own, find what one process finds."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+import closura as cl
+from closura.experiment import load_experiment, run_experiment
+from closura.experiment.display import Display
+from closura.experiment.run import _workers
+from closura.experiment.side_by_side import Worker, _next, cores
+from closura.experiment.steps import Step
+
+RING = Path(__file__).with_name("nudged.yaml")
+SAME = ("truth.zarr", "nudged.zarr", "pairs.zarr", "offline.nc", "scores.nc", "linear/closure.eqx",
+        "twice/closure.eqx", "free/no closure.nc", "free/twice.nc", "leads/linear.nc")  # fmt: skip
+# The command line, hearing Ctrl-C even where the shell of the tests has it ignored.
+LISTENING = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from closura.cli import main
+main()
+"""
+
+
+class KilledOnce(cl.Linear):
+    """Least squares, whose process is killed the first time."""
+
+    mark: str = ""
+
+    def fit(self, pairs, *, key=None):
+        if not Path(self.mark).exists():
+            Path(self.mark).touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().fit(pairs, key=key)
+
+
+def step(name, *needs, alone=False) -> Step:
+    return Step(name, name, {}, needs, (), lambda: None, alone=alone)
+
+
+def at_work(*steps) -> list:
+    """Workers that are at these steps; None is one at rest."""
+    crew = []
+    for each in steps:
+        worker = object.__new__(Worker)
+        worker.step = each
+        crew.append(worker)
+    return crew
+
+
+@pytest.fixture
+def changed(tmp_path):
+    """The ring with other sections, as a file."""
+
+    def changed(**sections) -> Path:
+        path = tmp_path / "study.yaml"
+        path.write_text(yaml.safe_dump(yaml.safe_load(RING.read_text()) | sections))
+        return path
+
+    return changed
+
+
+def content(path: Path) -> dict[str, bytes]:
+    """The bytes of a file, or of each file in a folder but those that hold a time of writing."""
+    files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
+    return {str(file.relative_to(path)): file.read_bytes() for file in files}
+
+
+def test_a_step_waits_for_what_it_needs_and_for_nothing_else():
+    first, second, third = step("first"), step("second", "first"), step("third")
+    assert _next([second, third], at_work(first)) is third
+    assert _next([second], at_work(first, third)) is None
+    assert _next([second], at_work(None, third)) is second
+
+
+def test_nothing_runs_beside_a_step_that_is_to_run_alone():
+    timed, other = step("timed", alone=True), step("other")
+    assert _next([timed, other], at_work(other)) is other
+    assert _next([timed], at_work(other)) is None
+    assert _next([other], at_work(timed)) is None
+    assert _next([timed], at_work(None, None)) is timed
+
+
+def test_steps_that_need_each_other_are_told_of():
+    with pytest.raises(RuntimeError, match="steps wait for each other: one, other"):
+        _next([step("one", "other"), step("other", "one")], at_work(None))
+
+
+def test_the_number_of_workers_is_that_asked_for_or_one_a_core_where_steps_are_long(tiny):
+    assert _workers(load_experiment(RING)) == 1
+    assert _workers(load_experiment(RING, ["workers=3"])) == 3
+    assert _workers(load_experiment(RING, ["workers=null"])) == cores()
+    assert _workers(load_experiment(tiny)) == 1
+
+
+def test_a_stage_has_its_line_after_its_last_step_and_names_parts_in_order(capsys):
+    first, second, third = (
+        Step(name, name.partition("/")[0], {}, (), (), lambda: None)
+        for name in ("truth/training", "truth/test", "online/linear")
+    )
+    with Display() as display:
+        display.expect([first, second, third])
+        display.begin(first)
+        display.begin(third)
+        display.end(third)
+        display.end(second)  # kept
+        display.end(first)
+    lines = [line.split() for line in capsys.readouterr().err.splitlines()]
+    assert [(line[0], line[3:]) for line in lines] == [
+        ("online", ["linear"]), ("truth", ["training,", "test"]),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("number", [0, -2, "many"])
+def test_a_number_of_workers_must_be_one(number):
+    with pytest.raises(ValueError, match=rf"workers is '?{number}'?; it should be"):
+        load_experiment(RING, [f"workers={number}"])
+
+
+@pytest.mark.slow
+def test_two_workers_find_what_one_finds_bit_for_bit(tmp_path):
+    one, two = (tmp_path / name for name in ("one", "two"))
+    run_experiment(RING, folder=one, until="price", quiet=True)
+    run_experiment(RING, overrides=["workers=2"], folder=two, until="price", quiet=True)
+    for name in SAME:
+        assert content(one / name) == content(two / name), name
+
+
+@pytest.mark.slow
+def test_what_a_step_raises_in_a_worker_is_raised(tmp_path, changed):
+    truth = {"type": "Lorenz96", "K": 36, "F": 10.0, "dt": 0.5}
+    data = {"spinup": 4.0, "duration": 40.0, "every": 0.5}
+    evaluate = {"duration": 90.0, "every": 0.5, "block": 8.0, "discard": 10.0}
+    file = changed(truth=truth, data=data, evaluate=evaluate, workers=2)
+    blow_up = r"^the .*truth.* failed: .* shorten the time step of .truth."
+    with pytest.raises(RuntimeError, match=blow_up) as caught:
+        run_experiment(file, folder=tmp_path / "run", quiet=True)
+    assert "In a worker process:" in caught.value.__notes__[0]
+
+
+@pytest.mark.slow
+def test_a_worker_that_is_killed_is_told_of_and_the_run_goes_on_from_there(tmp_path, changed):
+    learner = {"type": f"{__name__}.KilledOnce", "features": {"type": "Stencil", "radius": 1},
+               "mark": str(tmp_path / "killed")}  # fmt: skip
+    file, folder = changed(learners={"linear": learner}, iterate={}, workers=2), tmp_path / "run"
+    with pytest.raises(RuntimeError) as caught:
+        run_experiment(file, folder=folder, until="learn", quiet=True)
+    assert str(caught.value) == (
+        "a worker process ended with -9 while it was at 'learn/linear'; run the experiment again: "
+        "what is finished is kept."
+    )
+    made = (folder / "nudged.zarr" / "zarr.json").stat().st_mtime_ns
+    run_experiment(file, folder=folder, until="learn", quiet=True)
+    assert (folder / "linear" / "closure.eqx").is_file()
+    assert (folder / "nudged.zarr" / "zarr.json").stat().st_mtime_ns == made
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_workers_end_with_a_run_that_is_interrupted_or_killed(tmp_path, changed, how):
+    file = changed(workers=2, evaluate={"duration": 9e6, "every": 0.1, "block": 8.0})
+    folder = tmp_path / "run"
+    source = str(Path(cl.__file__).parents[1])
+    command = [sys.executable, "-c", LISTENING, "run", str(file), "--folder", str(folder)]
+    run = subprocess.Popen(command, env=os.environ | {"PYTHONPATH": source}, stderr=-1, text=True)
+    wait_until(lambda: (folder / "truth.zarr").exists())  # the other truths are long
+    workers = children_of(run.pid)
+    assert workers
+    run.send_signal(how)
+    _, said = run.communicate(timeout=300)
+    assert run.returncode == (130 if how == signal.SIGINT else -9)
+    assert how == signal.SIGKILL or "interrupted; finished stages are kept" in said
+    wait_until(lambda: not any(map(is_alive, workers)))
+
+
+def children_of(process: int) -> list[int]:
+    listed = subprocess.run(["ps", "-o", "pid=", "--ppid", str(process)], check=True,
+                            capture_output=True, text=True)  # fmt: skip
+    return [int(number) for number in listed.stdout.split()]
+
+
+def is_alive(process: int) -> bool:
+    try:
+        return "Z" not in Path(f"/proc/{process}/stat").read_text().split()[2]
+    except FileNotFoundError:
+        return False
+
+
+def wait_until(holds, patience: float = 300.0) -> None:
+    end = time.monotonic() + patience
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.2)
