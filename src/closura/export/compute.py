@@ -54,12 +54,8 @@ def compute(
             case Polynomial(exponents, coefficients):
                 terms = np.prod(panel[:, None, :] ** exponents, axis=2)
                 panel = terms @ coefficients
-            case TreeRounds(each=each):
-                found = operation.values.astype(float)[reached_leaves(operation, panel), 0]
-                panel = found.reshape(len(found), -1, each).sum(axis=1) / operation.divisor
             case Trees():
-                leaves = reached_leaves(operation, panel)
-                panel = operation.values.astype(float)[leaves].sum(axis=1) / operation.divisor
+                panel = _sum_leaves(operation, panel)
             case Clip(lower, upper):
                 panel = np.clip(panel, lower, upper)
             case Finite():
@@ -80,6 +76,14 @@ def compute(
             case OnnxGraph():
                 raise ValueError("holds an ONNX graph; run the .onnx file beside it instead.")
     return total
+
+
+def _sum_leaves(trees: Trees, panel: np.ndarray) -> np.ndarray:
+    """Return the sum of the leaves that each column reaches, over the divisor."""
+    found = trees.values.astype(float)[reached_leaves(trees, panel)]
+    if isinstance(trees, TreeRounds):
+        found = found[..., 0].reshape(len(found), -1, trees.each)
+    return found.sum(axis=1) / trees.divisor
 
 
 def _over_spheres(one: Sphere, panel: np.ndarray) -> np.ndarray:

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from closura.export.grid import GridOperation
+from closura.export.words import GridOperation
 
 
 @dataclass(frozen=True)
