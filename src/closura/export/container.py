@@ -28,7 +28,6 @@ import numpy as np
 from closura.data.store import write_atomically
 from closura.export.activations import ACTIVATION_CODES
 from closura.export.compute import compute
-from closura.export.grid import GridOperation
 from closura.export.kernel import KernelNovelty
 from closura.export.operations import (
     Add,
@@ -47,6 +46,7 @@ from closura.export.operations import (
     TreeRounds,
     Trees,
 )
+from closura.export.words import GridOperation
 
 MAGIC, VERSION, MARK, DONE = b"CLOSURA\x1a", 3, 0x01020304, 0x454E4F44
 LONGEST_TEXT = 120  # of a name or a unit, in bytes; the runtime's strings are as long

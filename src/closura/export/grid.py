@@ -4,57 +4,15 @@ Beside the panel of columns stands one image of the grid, or what the nodes of a
 `Image` or `Mesh` copies the panel there, and the panel goes on; `Merge` adds what became of it.
 """
 
-from abc import abstractmethod
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 
 from closura.export.activations import ACTIVATION_CODES, ACTIVATION_NAMES
+from closura.export.words import GridOperation, bytes_of, reals, take, whole, wholes
 
 WINDOW = 9  # points of a convolution
-
-
-def whole(*numbers: Any) -> np.ndarray:
-    """Return numbers as the words of a file."""
-    return np.array([int(number) for number in numbers], "<i4")
-
-
-def wholes(numbers: Any) -> np.ndarray:
-    """Return an array as the words of a file."""
-    return np.asarray(numbers).astype("<i4").ravel()
-
-
-def bytes_of(*arrays: np.ndarray) -> int:
-    """Return how many bytes a number needs so that none of the arrays is rounded."""
-    return 4 if all(array.dtype == np.float32 for array in arrays) else 8
-
-
-def reals(array: np.ndarray, size: int) -> np.ndarray:
-    """Return an array as numbers of so many bytes."""
-    return array.astype(f"<f{size}").ravel()
-
-
-class GridOperation:
-    """An operation that the reader and the writer of a file ask for its words.
-
-    To write one: give it a `code` of its own, its `parts` in a file, `read` for these, a `width`.
-    """
-
-    code: ClassVar[int]
-
-    @abstractmethod
-    def parts(self) -> list[np.ndarray]:
-        """Return the words and numbers of the section, in its order."""
-
-    @classmethod
-    @abstractmethod
-    def read(cls, words: Any) -> "GridOperation":
-        """Return the operation that the words of a section hold."""
-
-    @abstractmethod
-    def width(self) -> tuple[int, int]:
-        """Return how many values of a column there are before and after."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +42,7 @@ class Around(GridOperation):
 
     @classmethod
     def read(cls, words: Any) -> "Around":
-        rows, lines, first, last, inputs, beside = _wholes(words, 6)
+        rows, lines, first, last, inputs, beside = take(words, 6)
         chosen, alone, signs = (words.wholes(count) for count in (inputs, beside, inputs))
         return cls((rows, lines), (bool(first), bool(last)), chosen, signs, alone)
 
@@ -115,7 +73,7 @@ class Image(GridOperation):
 
     @classmethod
     def read(cls, words: Any) -> "Image":
-        rows, lines, first, last, extra, channels = _wholes(words, 6)
+        rows, lines, first, last, extra, channels = take(words, 6)
         signs = words.wholes(channels)
         return cls((rows, lines), (bool(first), bool(last)), extra, signs)
 
@@ -150,7 +108,7 @@ class Convolve(GridOperation):
 
     @classmethod
     def read(cls, words: Any) -> "Convolve":
-        inputs, outputs, bend, size, first, last, signed = _wholes(words, 7)
+        inputs, outputs, bend, size, first, last, signed = take(words, 7)
         signs = words.wholes(signed)
         weights = words.reals(WINDOW * inputs * outputs, f"<f{size}")
         shaped, offset = weights.reshape(3, 3, inputs, outputs), words.reals(outputs, f"<f{size}")
@@ -209,7 +167,7 @@ class Merge(GridOperation):
 
     @classmethod
     def read(cls, words: Any) -> "Merge":
-        inputs, outputs, size = _wholes(words, 3)
+        inputs, outputs, size = take(words, 3)
         weights = words.reals(inputs * outputs, f"<f{size}").reshape(inputs, outputs)
         return cls(weights, words.reals(outputs, f"<f{size}"))
 
@@ -249,7 +207,7 @@ class Mesh(GridOperation):
 
     @classmethod
     def read(cls, words: Any) -> "Mesh":
-        rows, lines, _, _, channels, near, size = _wholes(words, 7)
+        rows, lines, _, _, channels, near, size = take(words, 7)
         index = words.wholes(rows * lines * near).reshape(-1, near)
         geometry = words.reals(6 * index.size, f"<f{size}").reshape(*index.shape, 6)
         return cls((rows, lines), channels, index, geometry)
@@ -293,7 +251,7 @@ class Hear(GridOperation):
 
     @classmethod
     def read(cls, words: Any) -> "Hear":
-        width, bend, turned, stays, size = _wholes(words, 5)
+        width, bend, turned, stays, size = take(words, 5)
         gate, edge = (words.reals(3 * width, f"<f{size}").reshape(3, width) for _ in range(2))
         weights = words.reals(width * width, f"<f{size}").reshape(width, width)
         words.reals(width, f"<f{size}")
@@ -306,7 +264,3 @@ class Hear(GridOperation):
 ON_GRID: dict[int, type[GridOperation]] = {
     one.code: one for one in (Around, Image, Convolve, Coarsen, Refine, Merge, Mesh, Tell, Hear)
 }
-
-
-def _wholes(words: Any, count: int) -> list[int]:
-    return [int(number) for number in words.wholes(count)]

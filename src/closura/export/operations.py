@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from closura.export.grid import GridOperation
 from closura.export.kernel import KernelNovelty, respond
+from closura.export.words import GridOperation
 
 
 @dataclass(frozen=True)

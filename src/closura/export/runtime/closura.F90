@@ -10,11 +10,12 @@
 !
 ! columns is (inputs, columns) and tendencies (outputs, columns), both real32 or both real64.
 ! Every status that is not 0 has a message: closura_message(status). Nothing here stops the program.
+! Where columns see others, columns are those of whole spheres: closura_grid tells how many.
 ! A loaded model is only read: any number of threads may share it. Predicting allocates nothing
 ! (ONNX Runtime does, and so does handing columns to it; networks of whole spheres do at the first
-! call of a thread: where threads call them, compile this file with OpenMP). It takes 0.7 MB of the calling thread's
-! stack, and 1.3 MB for real32 columns of a file that says to compute in double precision; raise
-! OMP_STACKSIZE where threads have less.
+! call of a thread: where threads call them, compile this file with OpenMP). It takes 0.7 MB of the
+! calling thread's stack, and 1.3 MB for real32 columns of a file that says to compute in double
+! precision; raise OMP_STACKSIZE where threads have less.
 module closura
   use, intrinsic :: iso_fortran_env, only: int32, int64, real32, real64
 #ifdef CLOSURA_ONNX
@@ -1855,7 +1856,8 @@ contains
   !
   ! Pass memory= where closura_memory(model) > 0: it is used, and left as it is. Each flag is the
   ! sum of closura_flag_missing (NaN or infinity) and closura_flag_outside (outside the training
-  ! range). Columns are worked on in blocks; the result of a column depends on no other one.
+  ! range). Columns are worked on in blocks; the result of a column depends on no other one, but
+  ! where the closure sees whole spheres.
   recursive subroutine predict_single(model, columns, tendencies, status, memory, flags)
     type(closura_model), intent(in) :: model
     real(real32), intent(in) :: columns(:, :)
@@ -3251,7 +3253,8 @@ contains
   !
   ! Pass memory= where closura_memory(model) > 0: it is used, and left as it is. Each flag is the
   ! sum of closura_flag_missing (NaN or infinity) and closura_flag_outside (outside the training
-  ! range). Columns are worked on in blocks; the result of a column depends on no other one.
+  ! range). Columns are worked on in blocks; the result of a column depends on no other one, but
+  ! where the closure sees whole spheres.
   recursive subroutine predict_double(model, columns, tendencies, status, memory, flags)
     type(closura_model), intent(in) :: model
     real(real64), intent(in) :: columns(:, :)
