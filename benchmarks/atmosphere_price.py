@@ -39,6 +39,7 @@ def measure(sizes: Sequence[Sequence[Any]] = SIZES, repeats: int = 5, steps: int
     head = ("size", "closure", "bare step [ms]", "forward pass [ms]", "hybrid step [ms]",
             "hybrid / bare", "6-hourly / bare", "price / forward pass")  # fmt: skip
     print_table("The price of a correction of u and v, single precision", head, rows)
+    print()
     for name, price in goals:
         print_goal(f"{name}: at most {MOST} forward passes", f"{price:.2f}", holds=price <= MOST)
 
