@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from closura.export.kernel import KernelNovelty
 from closura.export.operations import (
     Add,
     Clip,
@@ -20,6 +19,7 @@ from closura.export.operations import (
     TreeRounds,
     Trees,
 )
+from closura.export.support import SupportNovelty
 
 
 def compute(
@@ -60,7 +60,7 @@ def compute(
                 panel = np.clip(panel, lower, upper)
             case Finite():
                 panel = np.where(np.isfinite(panel), panel, 0.0)
-            case Novelty() | KernelNovelty():
+            case Novelty() | SupportNovelty():
                 panel = panel * operation.weights(columns)[:, None]
             case Sphere():
                 panel = _over_spheres(operation, panel)

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from closura.export.kernel import KernelNovelty, respond
+from closura.export.support import SupportNovelty, respond
 
 # Numbers that stand in the file; never use one again for something else.
 ACTIVATION_CODES = {
@@ -260,7 +260,7 @@ Operation = (
     | Noise
     | Clip
     | Novelty
-    | KernelNovelty
+    | SupportNovelty
     | Finite
     | Sphere
     | OnnxGraph
