@@ -25,13 +25,16 @@ from closura.export.support import SupportNovelty
 def compute(
     operations: tuple[Operation, ...], columns: np.ndarray, outputs: int, memory: np.ndarray
 ) -> np.ndarray:
-    """Return the tendencies (column, output) that operations make of columns, in float64.
+    """Return what operations make of columns, in float64.
 
     Args:
         operations: In the order of the file.
         columns: Inputs (column, input).
         outputs: Number of outputs.
         memory: The host's memory (column, row); (column, 0) where there is none.
+
+    Returns:
+        Tendencies (column, output).
     """
     panel, total, row = columns, np.zeros((len(columns), outputs)), 0
     for operation in operations:
@@ -47,8 +50,12 @@ def compute(
             case Polynomial(exponents, coefficients):
                 terms = np.prod(panel[:, None, :] ** exponents, axis=2)
                 panel = terms @ coefficients
+            case TreeRounds(each=each):
+                found = operation.values.astype(float)[reached_leaves(operation, panel), 0]
+                panel = found.reshape(len(found), -1, each).sum(axis=1) / operation.divisor
             case Trees():
-                panel = _add_leaves(operation, panel)
+                leaves = reached_leaves(operation, panel)
+                panel = operation.values.astype(float)[leaves].sum(axis=1) / operation.divisor
             case Clip(lower, upper):
                 panel = np.clip(panel, lower, upper)
             case Finite():
@@ -65,13 +72,6 @@ def compute(
             case OnnxGraph():
                 raise ValueError("holds an ONNX graph; run the .onnx file beside it instead.")
     return total
-
-
-def _add_leaves(trees: Trees, panel: np.ndarray) -> np.ndarray:
-    found = trees.values.astype(float)[reached_leaves(trees, panel)]
-    if isinstance(trees, TreeRounds):
-        found = found.reshape(len(found), -1, trees.each)
-    return found.sum(axis=1) / trees.divisor
 
 
 def _over_spheres(one: Sphere, panel: np.ndarray) -> np.ndarray:
