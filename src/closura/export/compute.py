@@ -6,7 +6,6 @@ import numpy as np
 from closura.export.bend import bend
 from closura.export.compute_grid import OnGrid, look_around
 from closura.export.grid import Around, GridOperation
-from closura.export.kernel import KernelNovelty
 from closura.export.operations import (
     Add,
     Clip,
@@ -24,6 +23,7 @@ from closura.export.operations import (
     TreeRounds,
     Trees,
 )
+from closura.export.support import SupportNovelty
 
 
 def compute(
@@ -60,7 +60,7 @@ def compute(
                 panel = np.clip(panel, lower, upper)
             case Finite():
                 panel = np.where(np.isfinite(panel), panel, 0.0)
-            case Novelty() | KernelNovelty():
+            case Novelty() | SupportNovelty():
                 panel = panel * operation.weights(columns)[:, None]
             case GridOperation() | Sphere():
                 panel = _on_grid(grid, operation, columns, panel)

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from closura.export.kernel import KernelNovelty, respond
+from closura.export.support import SupportNovelty, respond
 from closura.export.words import GridOperation
 
 
@@ -255,7 +255,7 @@ Operation = (
     | Noise
     | Clip
     | Novelty
-    | KernelNovelty
+    | SupportNovelty
     | Finite
     | Sphere
     | OnnxGraph
