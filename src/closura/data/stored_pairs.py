@@ -144,8 +144,9 @@ def _stored(path: Path, name: str) -> LazyArray:
     array = zarr.open_array(path / name, mode="r")
     chunks = Chunks(path / name, array)
     return LazyArray(
-        chunks, array.shape, array.dtype, chunks=array.chunks[:2], read_into=chunks.into
-    )
+        chunks, array.shape, array.dtype, chunks=(array.chunks[0], array.chunks[1]),
+        read_into=chunks.into,
+    )  # fmt: skip
 
 
 def holds_pairs(path: Path) -> bool:
