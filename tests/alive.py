@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def children_of(process: int) -> list[int]:
-    listed = subprocess.run(["ps", "-o", "pid=", "--ppid", str(process)], check=True,
+    listed = subprocess.run(["ps", "-o", "pid=", "--ppid", str(process)],
                             capture_output=True, text=True)  # fmt: skip
     return [int(number) for number in listed.stdout.split()]
 
