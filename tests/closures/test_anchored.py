@@ -82,6 +82,17 @@ def test_words_are_times_of_a_model_in_seconds(box):
     assert guard.timescale == {"u": 172800.0}
 
 
+def test_a_timescale_shorter_than_what_it_acts_over_is_refused():
+    guard, model = cl.Anchored(cl.Zero(), {"X": 0.15}), cl.Lorenz96(K=7, dt=0.05)
+    cl.couple(model, guard, at="step", every=3)
+    with pytest.raises(ValueError) as caught:
+        cl.couple(model, guard, at="step", every=4)
+    assert str(caught.value) == (
+        "Anchored: the timescale of 'X' is 0.15 and it acts over 0.2: it would overshoot the "
+        "mean. Take a longer one, or act more often."
+    )
+
+
 @pytest.mark.parametrize(
     ("make", "line"),
     [

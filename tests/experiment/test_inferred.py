@@ -16,6 +16,7 @@ from closura.core.calibrate import AbstractSimulator
 from closura.data.inferences import case_record
 from closura.experiment import load_experiment, run_experiment
 from closura.experiment.kinds import inferred_stages
+from closura.experiment.plan import plan
 from closura.experiment.work import Work, write_dataset
 
 TINY = Path(__file__).with_name("inferred.yaml")
@@ -32,6 +33,12 @@ def changed(tmp_path, **sections):
     document = yaml.safe_load(TINY.read_text())
     path.write_text(yaml.safe_dump(document | sections))
     return path
+
+
+def test_calibrators_are_timed_and_so_run_alone(tmp_path):
+    steps = plan(Work(load_experiment(TINY), tmp_path))
+    timed = [step.name for step in steps if step.alone]
+    assert timed == [step.name for step in steps if step.stage == "infer"] != []
 
 
 def test_the_truth_lies_in_the_interval_and_the_prior_is_narrowed(finished):

@@ -1,6 +1,7 @@
 """Steps that run side by side, in processes of their own, find what one process finds."""
 
 import os
+import queue
 import signal
 import subprocess
 import sys
@@ -11,7 +12,8 @@ import pytest
 import yaml
 
 import closura as cl
-from closura.experiment import load_experiment, run_experiment
+from alive import children_of, is_alive, wait_until
+from closura.experiment import load_experiment, run_experiment, side_by_side
 from closura.experiment.display import Display
 from closura.experiment.run import _workers
 from closura.experiment.side_by_side import Worker, _next, cores
@@ -100,6 +102,44 @@ def test_the_number_of_workers_is_that_asked_for_or_one_a_core_where_steps_are_l
     assert _workers(load_experiment(tiny)) == 1
 
 
+def test_workers_leave_cores_to_the_processes_that_fit_together(monkeypatch):
+    monkeypatch.setattr("closura.experiment.run.cores", lambda: 5)
+    for processes, workers in ((1, 5), (2, 2), (9, 1)):
+        said = load_experiment(RING, ["workers=null", f"processes={processes}"])
+        assert _workers(said) == workers
+
+
+def test_what_only_this_process_can_import_is_not_left_to_others(monkeypatch):
+    monkeypatch.setattr(sys.modules["__main__"], "OfTheScript", KilledOnce, raising=False)
+    said = ["workers=null", "learners.linear.type=__main__.OfTheScript"]
+    assert _workers(load_experiment(RING, said)) == 1
+
+
+def test_workers_that_do_not_end_by_themselves_are_ended_together(monkeypatch):
+    monkeypatch.setattr(side_by_side, "GRACE", 2.0)
+    with side_by_side._crew() as (crew, _):
+        for worker in (made := at_work(*[None] * 4)):
+            worker.process = subprocess.Popen(
+                ["sleep", "300"], stdin=subprocess.PIPE, start_new_session=True
+            )
+        crew += made
+        began = time.monotonic()
+    assert [worker.process.returncode for worker in made] == [-signal.SIGKILL] * 4
+    assert time.monotonic() - began < 6  # one after the other it takes 8 s
+
+
+def test_what_a_library_prints_in_a_worker_is_no_message(capsys):
+    (worker,), told = at_work(None), queue.Queue()
+    words = "print('welcome'); print('{\"seconds\": 1.5}')"
+    worker.process = subprocess.Popen(
+        [sys.executable, "-c", words], stdout=subprocess.PIPE, encoding="utf-8"
+    )
+    worker._listen(told)
+    worker.process.wait()
+    assert [told.get_nowait()[1] for _ in range(2)] == [{"seconds": 1.5}, None]
+    assert capsys.readouterr().err == "welcome\n"
+
+
 def test_a_stage_has_its_line_after_its_last_step_and_names_parts_in_order(capsys):
     first, second, third = (
         Step(name, name.partition("/")[0], {}, (), (), lambda: None)
@@ -178,23 +218,3 @@ def test_workers_end_with_a_run_that_is_interrupted_or_killed(tmp_path, changed,
     assert run.returncode == (130 if how == signal.SIGINT else -9)
     assert how == signal.SIGKILL or "interrupted; finished stages are kept" in said
     wait_until(lambda: not any(map(is_alive, workers)))
-
-
-def children_of(process: int) -> list[int]:
-    listed = subprocess.run(["ps", "-o", "pid=", "--ppid", str(process)], check=True,
-                            capture_output=True, text=True)  # fmt: skip
-    return [int(number) for number in listed.stdout.split()]
-
-
-def is_alive(process: int) -> bool:
-    try:
-        return "Z" not in Path(f"/proc/{process}/stat").read_text().split()[2]
-    except FileNotFoundError:
-        return False
-
-
-def wait_until(holds, patience: float = 300.0) -> None:
-    end = time.monotonic() + patience
-    while not holds():
-        assert time.monotonic() < end
-        time.sleep(0.2)

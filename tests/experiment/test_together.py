@@ -1,6 +1,9 @@
 """An experiment whose learners are fitted by several processes finds the same."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +11,7 @@ import pytest
 import yaml
 
 import closura as cl
+from alive import children_of, is_alive, wait_until
 from closura.core.learner import Pairs
 from closura.core.passport import Passport
 from closura.experiment.together import trains_together
@@ -62,13 +66,31 @@ def test_two_processes_nudge_again_and_find_what_one_finds(tmp_path):
         file.write_text(yaml.safe_dump(document | {"processes": processes}))
         cl.run_experiment(file, folder=folder, until="learn", quiet=True)
         found.append(json.loads((folder / "net" / "history.json").read_text()))
-        assert not list(folder.glob(".fit-*"))
+        assert not list(folder.glob(".fit*"))
     one, two = found
     assert [epoch["round"] for epoch in two] == [1, 1, 1, 2, 2, 2]
     for name in ("loss", "validation"):
         np.testing.assert_allclose(
             [epoch[name] for epoch in two], [epoch[name] for epoch in one], rtol=1e-6
         )
+
+
+@pytest.mark.slow
+def test_processes_end_with_a_run_that_is_killed_and_leave_nothing_to_the_next(run, tmp_path):
+    file, folder = tmp_path / "killed.yaml", tmp_path / "run_2"
+    settings = {"files": tmp_path / "pairs.zarr", "processes": 2, "batch": 32}
+    file.write_text(DOCUMENT.format(**settings).replace("epochs: 3", "epochs: 10000000"))
+    command = [sys.executable, "-m", "closura.cli", "run", str(file), "--folder", str(folder)]
+    source = str(Path(cl.__file__).parents[1])
+    killed = subprocess.Popen(command, env=os.environ | {"PYTHONPATH": source})
+    wait_until(lambda: len(children_of(killed.pid)) == 2)
+    together = children_of(killed.pid)
+    killed.kill()
+    killed.wait()
+    wait_until(lambda: not any(map(is_alive, together)), patience=120.0)
+    assert list(folder.glob(".fit*"))
+    run(2)
+    assert not list(folder.glob(".fit*"))
 
 
 @pytest.mark.slow

@@ -39,7 +39,7 @@ class Anchored(AbstractGuard):
         mean: Mean state by field. `fit` fills it in.
 
     Raises:
-        ValueError: A timescale is not positive.
+        ValueError: A timescale is not positive, or too short for the step.
 
     Reference:
         Champouillon et al. (2026), EGUsphere-2026-1380, tell corrections that are fixed from such
@@ -65,6 +65,13 @@ class Anchored(AbstractGuard):
                            time_units=model.time_units)
             for name, value in _named(self.timescale)
         }  # fmt: skip
+        step = interval or model.dt
+        for name, timescale in found.items():
+            if timescale < (1 - 1e-9) * step:
+                raise ValueError(
+                    f"Anchored: the timescale{_of(name)} is {timescale:g} and it acts over "
+                    f"{step:g}: it would overshoot the mean. Take a longer one, or act more often."
+                )
         return replace(self, timescale=found.get("", found))
 
     def learn(self, pairs: Pairs) -> "Anchored":

@@ -160,13 +160,15 @@ def _do_all(steps: list[Step], logbook: Logbook, experiment: Experiment) -> None
 
 
 def _workers(experiment: Experiment) -> int:
-    """Return how many processes may do steps: what is asked for, or one for each core."""
-    wanted = experiment.settings.workers
-    if wanted is not None:
-        return wanted
+    """Return how many processes may do steps: what is asked for, or what the cores can bear."""
+    settings = experiment.settings
+    if settings.workers is not None:
+        return settings.workers
     if not experiment.kind.side_by_side or jax.default_backend() != "cpu":
         return 1  # an accelerator's memory belongs to one process
-    return cores()
+    if "'__main__." in repr(experiment.resolved()):
+        return 1  # a class of this script or notebook, which no other process can import
+    return max(1, cores() // getattr(settings, "processes", 1))
 
 
 def _summarise(

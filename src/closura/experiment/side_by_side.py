@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -78,13 +79,16 @@ class Worker:
         self.step = step
         self._say(json.dumps(step.name))
 
-    def stop(self) -> None:
-        """End it, and all that it started."""
+    def dismiss(self) -> None:
+        """Tell it that nobody wants more; it then ends what it is at, and itself."""
         assert self.process.stdin is not None
         with suppress(BrokenPipeError):  # where it has died
             self.process.stdin.close()
+
+    def stop(self, patience: float) -> None:
+        """End it, and all that it started, unless it ends by itself in so many seconds."""
         try:
-            self.process.wait(GRACE)
+            self.process.wait(patience)
         except subprocess.TimeoutExpired:
             if hasattr(os, "killpg"):
                 os.killpg(self.process.pid, signal.SIGKILL)
@@ -101,7 +105,10 @@ class Worker:
         assert self.process.stdout is not None
         with self.process.stdout as lines:
             for line in lines:
-                told.put((self, json.loads(line)))
+                if line.startswith("{"):
+                    told.put((self, json.loads(line)))
+                else:  # a library printed it before the worker turned such lines away
+                    sys.stderr.write(line)
         told.put((self, None))
 
 
@@ -113,7 +120,10 @@ def _crew() -> Iterator[tuple[list[Worker], Told]]:
         yield crew, queue.Queue()
     finally:
         for worker in crew:
-            worker.stop()
+            worker.dismiss()
+        end = time.monotonic() + GRACE  # of all together
+        for worker in crew:
+            worker.stop(max(0.0, end - time.monotonic()))
 
 
 def _next(waiting: list[Step], crew: list[Worker]) -> Step | None:

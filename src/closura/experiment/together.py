@@ -2,10 +2,12 @@
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -57,9 +59,12 @@ def fit_together(
     """
     command = [sys.executable, "-m", "closura.experiment.together", str(work.folder)]
     address = f"127.0.0.1:{_free_port()}"
+    own = f".fit.{fit.learner}.{fit.seed}."  # no name of a learner has a point
+    for left in work.folder.glob(f"{own}*"):  # by a run that was killed
+        shutil.rmtree(left)
     with (
         tempfile.TemporaryFile("w+") as told,
-        tempfile.TemporaryDirectory(prefix=".fit-", dir=work.folder) as into,
+        tempfile.TemporaryDirectory(prefix=own, dir=work.folder) as into,
     ):
         if pairs is not None:
             save_pairs(Path(into) / TRAINING, pairs)
@@ -68,15 +73,16 @@ def fit_together(
             place = dict(zip(ENVIRONMENT, (address, str(processes), str(number)), strict=True))
             started.append(
                 subprocess.Popen(
-                    [*command, *words], env=os.environ | place, stdout=told, stderr=told
+                    [*command, *words], env=os.environ | place, stdin=subprocess.PIPE,
+                    stdout=told, stderr=told,
                 )
-            )
+            )  # fmt: skip
         try:
             _wait_for_all(started, fit.learner, told)
         finally:
             for process in started:
                 process.kill()
-                process.wait()
+                process.communicate()  # waits, and lets go of its input
         return load_closure(into), read_json(Path(into) / HISTORY)
 
 
@@ -108,12 +114,20 @@ def _free_port() -> int:
         return int(one.getsockname()[1])
 
 
+def _end_with_parent() -> None:
+    """End this process when the one that started it has died: its input is over then."""
+    while os.read(0, 1):
+        pass
+    os._exit(1)
+
+
 def main(folder: str, into: str, said: str) -> None:
     """Fit a learner of a run as one of the processes that the environment names."""
     from closura.experiment.kinds.pairs import fit_here
     from closura.experiment.loading import load_experiment
     from closura.experiment.run import cache_settings, jax_settings
 
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     number = distributed()
     experiment = load_experiment(Path(folder) / "experiment.yaml")
     double = experiment.settings.precision == "double"

@@ -71,7 +71,7 @@ def _steps(work: Work) -> list[Step]:
     for name, spec in said["calibrators"].items():
         found.append(
             Step(f"infer/{name}", "infer", base | kept | {"calibrator": spec}, needs,
-                 (stages.posterior_file(name),), partial(stages.infer, work, name))
+                 (stages.posterior_file(name),), partial(stages.infer, work, name), alone=True)
         )  # fmt: skip
     part = base | {"check": check, "calibrators": list(said["calibrators"])}
     found.append(
