@@ -35,6 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.atmosphere", description=__doc__)
     parser.add_argument("parts", nargs="*", help=f"of {', '.join(PARTS)}; all if none is given")
     parser.add_argument("--quick", action="store_true", help="tiny sizes: does it run at all?")
+    parser.add_argument("--rounds", type=int, help="of the stream; 3 if not given")
     parser.add_argument("--snapshots", type=int, help="of the stream; 120, 4.6 GB, if not given")
     parser.add_argument("--columns", type=int, help="of the forest; 2 million if not given")
     parser.add_argument("--folder", help="where the stream is written and kept, to run it again")
@@ -59,7 +60,9 @@ def run_apart(part: str, chosen: argparse.Namespace) -> int:
     settings = QUICK[part] if chosen.quick else {}
     settings = settings | {name: given[name] for name in known if name in given}
     command = [sys.executable, "-m", "benchmarks.atmosphere", part, "--here", json.dumps(settings)]
-    return subprocess.run(command, env=os.environ | measure.ONE_THREAD, check=False).returncode
+    code = subprocess.run(command, env=os.environ | measure.ONE_THREAD, check=False).returncode
+    print(f"\nLoad averages after it: {measure.load()}.", flush=True)
+    return code
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ SIZES = (("T21", 8), ("T31", 10), ("T42", 24))
 DAY = 86400.0  # [s]
 
 
-def measure(sizes: Sequence[tuple[str, int]] = SIZES, days: float = 0.5, repeats: int = 5) -> None:
+def measure(sizes: Sequence[tuple[str, int]] = SIZES, days: float = 0.5, repeats: int = 3) -> None:
     """Print the time a simulated day takes, and the time to compile it, at each size.
 
     Args:

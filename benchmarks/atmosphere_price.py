@@ -19,7 +19,7 @@ SIX_HOURS = 21600.0  # [s]
 MOST = 1.5  # what the correction may cost, in forward passes of its predictor
 
 
-def measure(sizes: Sequence[Sequence[Any]] = SIZES, repeats: int = 5, steps: int = 12) -> None:
+def measure(sizes: Sequence[Sequence[Any]] = SIZES, repeats: int = 3, steps: int = 12) -> None:
     """Print milliseconds a step without and with a closure, and of the closure alone.
 
     Args:
@@ -39,6 +39,7 @@ def measure(sizes: Sequence[Sequence[Any]] = SIZES, repeats: int = 5, steps: int
     head = ("size", "closure", "bare step [ms]", "forward pass [ms]", "hybrid step [ms]",
             "hybrid / bare", "6-hourly / bare", "price / forward pass")  # fmt: skip
     print_table("The price of a correction of u and v, single precision", head, rows)
+    print()
     for name, price in goals:
         print_goal(f"{name}: at most {MOST} forward passes", f"{price:.2f}", holds=price <= MOST)
 

@@ -15,7 +15,6 @@ from closura.export.grid import (
     Refine,
     Tell,
 )
-from closura.export.kernel import KernelNovelty
 from closura.export.operations import (
     Add,
     Clip,
@@ -30,6 +29,7 @@ from closura.export.operations import (
     TreeRounds,
     Trees,
 )
+from closura.export.support import SupportNovelty
 from closura.nets.mlp import initialise
 
 RING = tuple(Column(f"X({shift})", "m s-1") for shift in ("-2", "-1", "0", "+1", "+2"))
@@ -123,8 +123,8 @@ def novelties() -> tuple[Novelty, Novelty]:
     )
 
 
-def support_vectors() -> KernelNovelty:
+def support_vectors() -> SupportNovelty:
     """A ramp over what three support vectors of two inputs say; none weighs like another."""
     both, vectors = np.array([1, 0]), np.array([[0.5, -1.0], [0.0, 0.25], [2.0, 1.5]])
     scaling, weights = (np.array([0.1, -0.2]), np.array([1.5, 0.5])), np.array([1.0, 0.75, 0.5])
-    return KernelNovelty(both, *scaling, vectors, weights, 0.4, -0.9, 1, (0.1, 0.8, 0.5))
+    return SupportNovelty(both, *scaling, vectors, weights, 0.4, -0.9, 1, (0.1, 0.8, 0.5))

@@ -107,6 +107,8 @@ def test_files_of_other_kinds_say_what_they_are(ask, tmp_path, folder):
     )
     assert [int(line.partition(" ")[0]) for line in found] == [4005, 5, 77008, 0, 6, 4, 3, 1, 2]
     assert found[1].startswith("5 closura: the file has format 0, older than the formats 1 to 3")
+    earlier = [with_checksum(content[:8] + bytes([n]) + content[9:]) for n in (1, 2)]
+    assert load(ask, folder(earlier)) == [FINE, FINE]
     assert found[-2] == "1 closura: the file cannot be opened; check its path and permissions."
 
 

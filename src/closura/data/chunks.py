@@ -3,6 +3,7 @@
 import os
 import threading
 from pathlib import Path
+from typing import Any
 
 import google_crc32c
 import numpy as np
@@ -27,7 +28,7 @@ class Chunks:
 
     def __init__(self, path: Path, array: zarr.Array):
         self._path, self._array, self._own = path, array, threading.local()
-        said = array.metadata.to_dict()
+        said: Any = array.metadata.to_dict()
         names = tuple(codec["name"] for codec in said["codecs"])
         self._packed = (
             names == PACKED

@@ -142,10 +142,8 @@ def in_chunks(values: Any) -> Any:
 def _stored(path: Path, name: str) -> LazyArray:
     """Return one array of a store, unread."""
     array = zarr.open_array(path / name, mode="r")
-    chunks = Chunks(path / name, array)
-    return LazyArray(
-        chunks, array.shape, array.dtype, chunks=array.chunks[:2], read_into=chunks.into
-    )
+    read, lengths = Chunks(path / name, array), (array.chunks[0], array.chunks[1])
+    return LazyArray(read, array.shape, array.dtype, chunks=lengths, read_into=read.into)
 
 
 def holds_pairs(path: Path) -> bool:

@@ -6,7 +6,6 @@ import numpy as np
 from closura.export.bend import bend
 from closura.export.compute_grid import OnGrid, look_around
 from closura.export.grid import Around, GridOperation
-from closura.export.kernel import KernelNovelty
 from closura.export.operations import (
     Add,
     Clip,
@@ -24,6 +23,7 @@ from closura.export.operations import (
     TreeRounds,
     Trees,
 )
+from closura.export.support import SupportNovelty
 
 
 def compute(
@@ -53,26 +53,17 @@ def compute(
             case Dense(weights, offset, activation):
                 panel = bend(activation, panel @ weights.astype(float) + offset.astype(float))
             case Polynomial(exponents, coefficients):
-                terms = np.prod(panel[:, None, :] ** exponents, axis=2)
-                panel = terms @ coefficients
-            case TreeRounds(each=each):
-                found = operation.values.astype(float)[reached_leaves(operation, panel), 0]
-                panel = found.reshape(len(found), -1, each).sum(axis=1) / operation.divisor
+                panel = np.prod(panel[:, None, :] ** exponents, axis=2) @ coefficients
             case Trees():
-                leaves = reached_leaves(operation, panel)
-                panel = operation.values.astype(float)[leaves].sum(axis=1) / operation.divisor
+                panel = _sum_leaves(operation, panel)
             case Clip(lower, upper):
                 panel = np.clip(panel, lower, upper)
             case Finite():
                 panel = np.where(np.isfinite(panel), panel, 0.0)
-            case Novelty() | KernelNovelty():
+            case Novelty() | SupportNovelty():
                 panel = panel * operation.weights(columns)[:, None]
-            case Around():
-                panel = look_around(operation, columns)
-            case GridOperation():
-                panel = grid.apply(operation, panel)
-            case Sphere():
-                panel = _over_spheres(operation, panel)
+            case GridOperation() | Sphere():
+                panel = _on_grid(grid, operation, columns, panel)
             case Add(indices):
                 total[:, indices] += panel
             case Noise(indices):
@@ -81,6 +72,23 @@ def compute(
             case OnnxGraph():
                 raise ValueError("holds an ONNX graph; run the .onnx file beside it instead.")
     return total
+
+
+def _sum_leaves(trees: Trees, panel: np.ndarray) -> np.ndarray:
+    """Return the sum of the leaves that each column reaches, over the divisor."""
+    found = trees.values.astype(float)[reached_leaves(trees, panel)]
+    if isinstance(trees, TreeRounds):
+        found = found[..., 0].reshape(len(found), -1, trees.each)
+    return found.sum(axis=1) / trees.divisor
+
+
+def _on_grid(
+    grid: OnGrid, one: GridOperation | Sphere, columns: np.ndarray, panel: np.ndarray
+) -> np.ndarray:
+    """Return the panel after an operation that sees the whole grid."""
+    if isinstance(one, Sphere):
+        return _over_spheres(one, panel)
+    return look_around(one, columns) if isinstance(one, Around) else grid.apply(one, panel)
 
 
 def _over_spheres(one: Sphere, panel: np.ndarray) -> np.ndarray:

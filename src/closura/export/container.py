@@ -28,8 +28,6 @@ import numpy as np
 from closura.data.store import write_atomically
 from closura.export.activations import ACTIVATION_CODES
 from closura.export.compute import compute
-from closura.export.grid import GridOperation
-from closura.export.kernel import KernelNovelty
 from closura.export.operations import (
     Add,
     Clip,
@@ -47,6 +45,8 @@ from closura.export.operations import (
     TreeRounds,
     Trees,
 )
+from closura.export.support import SupportNovelty
+from closura.export.words import GridOperation
 
 MAGIC, VERSION, MARK, DONE = b"CLOSURA\x1a", 3, 0x01020304, 0x454E4F44
 LONGEST_TEXT = 120  # of a name or a unit, in bytes; the runtime's strings are as long
@@ -157,8 +157,8 @@ def _packed(operation: Operation) -> list[bytes]:
             return [_whole(rows)]
         case Novelty():
             return _packed_novelty(operation)
-        case KernelNovelty():
-            return _packed_kernel(operation)
+        case SupportNovelty():
+            return _packed_support(operation)
         case Noise(outputs, phi, sigma):
             return [_whole(len(outputs)), _wholes(outputs), _reals(phi), _reals(sigma)]
         case Polynomial(exponents, coefficients):
@@ -202,7 +202,7 @@ def _packed_novelty(one: Novelty) -> list[bytes]:
     return [head, _wholes(one.inputs), _reals(numbers), _reals(one.first), _reals(one.second)]
 
 
-def _packed_kernel(one: KernelNovelty) -> list[bytes]:
+def _packed_support(one: SupportNovelty) -> list[bytes]:
     numbers = np.array([one.offset, *one.numbers, one.gamma])
     arrays = (numbers, one.centre, one.scale, one.heights, one.vectors.T)
     head = _whole(len(one.inputs), len(one.heights), one.response)

@@ -17,8 +17,8 @@ from closura.closures.stochastic import AR1Noise
 from closura.closures.support import SupportVectors
 from closura.core.closure import AbstractClosure, Sum, terms
 from closura.core.learner import Pairs
-from closura.export.kernel import KernelNovelty
 from closura.export.operations import Clip, Finite, Novelty, Operation, Restore
+from closura.export.support import SupportNovelty
 
 Place = tuple[str, tuple[int, ...]]
 LARGEST = float(np.finfo(np.float64).max)
@@ -176,7 +176,7 @@ def _limits(guard: Limited, place: Place) -> tuple[float, float]:
     return low, high
 
 
-def _novelty(guard: Guarded, inputs: Sequence[Place], places: Any) -> Novelty | KernelNovelty:
+def _novelty(guard: Guarded, inputs: Sequence[Place], places: Any) -> Novelty | SupportNovelty:
     detector, response = guard.detector, RESPONSES.index(guard.response)
     rows = np.array([list(inputs).index(place) for place in places(guard.seen)])
     numbers = (float(guard.cutoff), float(guard.end), float(guard.rate))
@@ -187,7 +187,7 @@ def _novelty(guard: Guarded, inputs: Sequence[Place], places: Any) -> Novelty | 
         scaling = (np.asarray(detector.mean, float), np.asarray(detector.deviation, float))
         vectors, heights = (np.asarray(a, float) for a in (detector.vectors, detector.weights))
         gamma, offset = float(detector.gamma), float(detector.offset)
-        return KernelNovelty(rows, *scaling, vectors, heights, gamma, offset, response, numbers)
+        return SupportNovelty(rows, *scaling, vectors, heights, gamma, offset, response, numbers)
     assert isinstance(detector, Distance)
     mean, axes = (np.asarray(a, float) for a in (detector.mean, detector.whitening))
     return Novelty(rows, mean, axes.ravel(), float(detector.offset), response, numbers, True)

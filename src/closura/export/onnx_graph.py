@@ -10,7 +10,6 @@ import numpy as np
 from closura import __version__
 from closura.export.container import Container
 from closura.export.grid import Around
-from closura.export.kernel import KernelNovelty
 from closura.export.onnx_novelty import novelty_weight
 from closura.export.onnx_sphere import around_columns, sphere_network
 from closura.export.onnx_trees import add_trees
@@ -29,6 +28,7 @@ from closura.export.operations import (
     Standardise,
     Trees,
 )
+from closura.export.support import SupportNovelty
 
 MISSING = "an export to onnx needs onnx and onnxruntime: pip install 'closura[export]'"
 OPSET, TREE_OPSET, IR_VERSION = 17, 3, 8  # read by every onnxruntime since 1.12
@@ -199,7 +199,7 @@ def _apply(graph: Graph, one: Operation, panel: str) -> str:
         case Finite():
             nothing = graph.node("IsNaN", graph.node("Mul", panel, graph.number(0.0)))
             return graph.node("Where", nothing, graph.number(0.0), panel)
-        case Novelty() | KernelNovelty():
+        case Novelty() | SupportNovelty():
             return graph.node("Mul", panel, novelty_weight(graph, one, COLUMNS))
         case Trees():
             return add_trees(graph, one, panel)

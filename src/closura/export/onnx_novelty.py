@@ -4,14 +4,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from closura.export.kernel import KernelNovelty
 from closura.export.operations import Novelty
+from closura.export.support import SupportNovelty
 
 if TYPE_CHECKING:
     from closura.export.onnx_graph import Graph
 
 
-def novelty_weight(graph: "Graph", one: Novelty | KernelNovelty, columns: str) -> str:
+def novelty_weight(graph: "Graph", one: Novelty | SupportNovelty, columns: str) -> str:
     """Return the weight of each column, (column, 1), computed in float64.
 
     In float32 a column at the edge of what is known could fall on the other side of a mask.
@@ -26,8 +26,8 @@ def novelty_weight(graph: "Graph", one: Novelty | KernelNovelty, columns: str) -
 
     chosen = graph.node("Gather", columns, graph.number(one.inputs, np.int64), axis=1)
     seen = graph.cast(chosen, np.float64)
-    if isinstance(one, KernelNovelty):
-        return graph.cast(_respond(node, one, _kernel_score(node, one, seen)), graph.kind)
+    if isinstance(one, SupportNovelty):
+        return graph.cast(_respond(node, one, _support_score(node, one, seen)), graph.kind)
     moved = node("Sub", seen, one.first)
     if one.distance:
         axes = node("MatMul", moved, one.second.reshape(len(one.inputs), -1))
@@ -43,7 +43,7 @@ def novelty_weight(graph: "Graph", one: Novelty | KernelNovelty, columns: str) -
     return graph.cast(_respond(node, one, score), graph.kind)
 
 
-def _kernel_score(node: Any, one: KernelNovelty, seen: str) -> str:
+def _support_score(node: Any, one: SupportNovelty, seen: str) -> str:
     """Return the score of each column; |x - vector|^2 by its three products."""
     scaled = node("Div", node("Sub", seen, one.centre), one.scale)
     squares = node("MatMul", node("Mul", scaled, scaled), np.ones((len(one.inputs), 1)))
@@ -53,7 +53,7 @@ def _kernel_score(node: Any, one: KernelNovelty, seen: str) -> str:
     return node("Sub", node("MatMul", bumps, -one.heights[:, None]), one.offset)
 
 
-def _respond(node: Any, one: Novelty | KernelNovelty, score: str) -> str:
+def _respond(node: Any, one: Novelty | SupportNovelty, score: str) -> str:
     cutoff, end, rate = one.numbers
     if one.response == 0:
         return node("Where", node("LessOrEqual", score, cutoff), 1.0, 0.0)

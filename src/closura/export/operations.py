@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from closura.export.grid import GridOperation
-from closura.export.kernel import KernelNovelty, respond
+from closura.export.support import SupportNovelty, respond
+from closura.export.words import GridOperation
 
 
 @dataclass(frozen=True)
@@ -255,7 +255,7 @@ Operation = (
     | Noise
     | Clip
     | Novelty
-    | KernelNovelty
+    | SupportNovelty
     | Finite
     | Sphere
     | OnnxGraph

@@ -9,8 +9,7 @@ import numpy as np
 
 from closura.export.activations import ACTIVATION_NAMES
 from closura.export.container import DONE, MAGIC, MARK, ON_MISSING, VERSION, Column, Container
-from closura.export.grid import ON_GRID, REALS
-from closura.export.kernel import KernelNovelty
+from closura.export.grid import ON_GRID
 from closura.export.operations import (
     Add,
     Clip,
@@ -27,6 +26,8 @@ from closura.export.operations import (
     TreeRounds,
     Trees,
 )
+from closura.export.support import SupportNovelty
+from closura.export.words import REALS
 
 HEAD, TAIL = 32, 8  # bytes
 OLDEST = 1  # format that is still read
@@ -166,8 +167,8 @@ def _operation(kind: int, words: _Words) -> Operation:
         return ON_GRID[kind].read(words)
     if kind == Novelty.code:
         return _novelty(words)
-    if kind == KernelNovelty.code:
-        return _kernel(words)
+    if kind == SupportNovelty.code:
+        return _support(words)
     count = words.whole()
     readers: dict[int, Any] = {
         Select.code: lambda: Select(words.wholes(count)),
@@ -198,13 +199,13 @@ def _novelty(words: _Words) -> Novelty:
     return Novelty(indices, first, second, *told)
 
 
-def _kernel(words: _Words) -> KernelNovelty:
+def _support(words: _Words) -> SupportNovelty:
     inputs, vectors, response = words.sizes(3)
     indices, numbers = words.wholes(inputs), words.reals(5).tolist()
     centre, scale, heights = (words.reals(count) for count in (inputs, inputs, vectors))
     places = words.reals(inputs * vectors).reshape(inputs, vectors).T
     told = (numbers[4], numbers[0], response, (numbers[1], numbers[2], numbers[3]))
-    return KernelNovelty(indices, centre, scale, places, heights, *told)
+    return SupportNovelty(indices, centre, scale, places, heights, *told)
 
 
 def _trees(words: _Words, kind: int) -> Trees:

@@ -10,6 +10,7 @@
 !
 ! columns is (inputs, columns) and tendencies (outputs, columns), both real32 or both real64.
 ! Every status that is not 0 has a message: closura_message(status). Nothing here stops the program.
+! Where columns see others, columns are those of whole spheres: closura_grid tells how many.
 ! A loaded model is only read: any number of threads may share it. Predicting allocates nothing
 ! (ONNX Runtime does, and so does handing columns to it; where columns see others the first call of
 ! a thread does: where threads call it, compile this file with OpenMP). It takes 0.7 MB of the

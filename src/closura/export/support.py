@@ -23,7 +23,7 @@ def respond(score: np.ndarray, response: int, numbers: tuple[float, float, float
 
 
 @dataclass(frozen=True)
-class KernelNovelty:
+class SupportNovelty:
     """The panel is multiplied by a weight that falls where no support vector is near a column.
 
     The score is minus the sum of heights * exp(-gamma |x - vector|^2), minus the offset, with x
