@@ -18,7 +18,7 @@ from closura.core.variable import Variable
 HERE = Path(__file__).parent
 RUNTIME = HERE.parents[1] / "src" / "closura" / "export" / "runtime"
 STRICT = ("-std=f2008", "-Wall", "-Wextra", "-Werror", "-O0", "-g", "-fcheck=all", "-fopenmp")
-SANITIZER = ("-fsanitize=address",)
+SANITIZER = ("-fsanitize=address,undefined", "-fno-sanitize-recover=undefined")
 POINTS, SERIES, TIMES = 7, 2, 120
 
 

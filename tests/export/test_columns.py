@@ -103,7 +103,7 @@ def test_a_neighbourhood_is_gathered_as_the_model_does(latitudes, gfortran, key,
     pairs = made_pairs(6, inputs=inputs, targets={"T": inputs["u"]}, static={}, coordinates=place)
     closure = Linear(ColumnNeighbourhood()).fit(pairs, key=key)
     figures = export_closure(closure, tmp_path / "out", pairs=pairs)
-    assert figures["cases"] == 6 * 7 * len(latitudes)
+    assert figures["cases"] >= 1000 and figures["states"]["real"] == 6 * 7 * len(latitudes)
     assert figures["reference"]["largest"] <= 1e-12
     assert figures["native"]["double"]["largest"] <= 1e-12
     held = read_container(tmp_path / "out" / "learned.closura")

@@ -23,7 +23,7 @@ from closura.export.operations import (
 )
 from closura.export.reading import from_bytes, read_container
 from closura.nets.mlp import ACTIVATIONS
-from shipped import network, novelties, rounds, support_vectors
+from shipped import network, novelties, on_grid, rounds, support_vectors
 
 # Node 0 asks feature 1; its children are the leaves 1 and 2 with the values (1, 2) and (3, 5).
 TREE = Trees(
@@ -169,11 +169,11 @@ def test_damage_with_a_checksum_that_is_right_is_one_line(container):
     extremes = np.array([-1, 0, 1, 2, 3, 8, 17, 8193, 2**30, 2**31 - 1, -(2**31)])
     graph = to_bytes(with_graph(network(4)))
     said = set()
-    for content in (to_bytes(container), graph):
+    for content in (to_bytes(container), to_bytes(on_grid()), graph):
         words = np.frombuffer(content, "<i4")
-        for _ in range(600):
+        for _ in range(900):
             damaged = words.copy()
-            damaged[draw.integers(8, min(len(words) - 2, 150), 2)] = draw.choice(extremes, 2)
+            damaged[draw.integers(8, min(len(words) - 2, 900), 2)] = draw.choice(extremes, 2)
             try:
                 from_bytes(with_checksum(damaged.tobytes()))
             except ValueError as error:  # anything else fails the test

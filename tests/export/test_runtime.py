@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from closura.export.container import to_bytes, with_checksum, write_container
+from closura.export.reading import from_bytes
 from shipped import everything, network, on_grid
 
 RUNTIME = Path(__file__).parents[2] / "src" / "closura" / "export" / "runtime"
@@ -109,6 +110,14 @@ def test_files_of_other_kinds_say_what_they_are(ask, tmp_path, folder):
     earlier = [with_checksum(content[:8] + bytes([n]) + content[9:]) for n in (1, 2)]
     assert load(ask, folder(earlier)) == [FINE, FINE]
     assert found[-2] == "1 closura: the file cannot be opened; check its path and permissions."
+
+
+@KINDS
+def test_files_of_older_formats_are_still_read(kind, ask, folder):
+    content = to_bytes(kind())
+    files = [with_checksum(content[:8] + bytes([number]) + content[9:]) for number in (1, 2, 3)]
+    assert load(ask, folder(files)) == 3 * [FINE]
+    assert [from_bytes(file).about for file in files] == 3 * [{"a": 1}]
 
 
 def test_what_a_host_gets_wrong_is_a_status_and_a_line(ask, tmp_path):

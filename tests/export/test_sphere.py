@@ -22,8 +22,9 @@ from closura.export.cases import Cases, write_cases
 from closura.export.container import Column as Name
 from closura.export.container import Container, write_container
 from closura.export.gate import difference
+from closura.export.grid import Image, Merge
 from closura.export.native import compile_driver, run_driver
-from closura.export.operations import Add, Select, Sphere
+from closura.export.operations import Add, Dense, Operation, Select, Sphere
 from closura.export.reading import read_container
 from closura.export.ship import export_closure
 from closura.export.unfold import unfold
@@ -143,6 +144,29 @@ def test_fortran_computes_any_sphere_as_jax_does(name, gfortran, tmp_path):
     write_cases(tmp_path / "cases.bin", cases, cases, (1.0, 1.0))
     files = (tmp_path / "a.closura", tmp_path / "cases.bin")
     found = run_driver(compile_driver(gfortran), *files, (count, 2, 0))
+    assert difference(found["double"][0], wanted) <= 1e-12
+    assert difference(found["single"][0], wanted) <= 1e-5
+
+
+@pytest.mark.parametrize("outputs", [((1,), (2, 0, 3, 1)), ((2, 0, 3, 1), (1,))])
+def test_two_networks_of_a_sphere_of_many_blocks_add_up(outputs, gfortran, tmp_path):
+    # A block has 1024 columns at most: each finds what it put down, though the second term is
+    # not as wide as the first.
+    place, draw, ones = (36, 40), np.random.default_rng(4), np.ones(2, int)
+    columns = tuple(Name(f"x({number})", "1") for number in range(1, 5))
+    told: list[Operation] = []
+    for rows in outputs:
+        dense, merge = draw.normal(size=(2, len(rows))), draw.normal(size=(2, len(rows)))
+        told += [Select(np.arange(2)), Image(place, (False, False), 0, ones)]
+        told += [Dense(dense, dense[0], "none"), Merge(merge, merge[1]), Add(np.array(rows))]
+    container = Container(columns[:2], columns, tuple(told))
+    inputs, none = draw.normal(size=(1440, 2)), np.zeros((1440, 0))
+    wanted = container.predict(inputs)
+    cases = Cases(inputs, none, none, wanted, none)
+    write_container(tmp_path / "a.closura", container)
+    write_cases(tmp_path / "cases.bin", cases, cases, (1.0, 1.0))
+    files = (tmp_path / "a.closura", tmp_path / "cases.bin")
+    found = run_driver(compile_driver(gfortran), *files, (1440, 4, 0))
     assert difference(found["double"][0], wanted) <= 1e-12
     assert difference(found["single"][0], wanted) <= 1e-5
 

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from closura.export.activations import ACTIVATION_CODES, ACTIVATION_NAMES
-from closura.export.words import GridOperation, bytes_of, reals, take, whole, wholes
+from closura.export.words import REALS, GridOperation, bytes_of, reals, whole, wholes
 
 WINDOW = 9  # points of a convolution
 
@@ -42,7 +42,7 @@ class Around(GridOperation):
 
     @classmethod
     def read(cls, words: Any) -> "Around":
-        rows, lines, first, last, inputs, beside = take(words, 6)
+        rows, lines, first, last, inputs, beside = words.sizes(6)
         chosen, alone, signs = (words.wholes(count) for count in (inputs, beside, inputs))
         return cls((rows, lines), (bool(first), bool(last)), chosen, signs, alone)
 
@@ -73,7 +73,7 @@ class Image(GridOperation):
 
     @classmethod
     def read(cls, words: Any) -> "Image":
-        rows, lines, first, last, extra, channels = take(words, 6)
+        rows, lines, first, last, extra, channels = words.sizes(6)
         signs = words.wholes(channels)
         return cls((rows, lines), (bool(first), bool(last)), extra, signs)
 
@@ -108,10 +108,10 @@ class Convolve(GridOperation):
 
     @classmethod
     def read(cls, words: Any) -> "Convolve":
-        inputs, outputs, bend, size, first, last, signed = take(words, 7)
+        inputs, outputs, bend, size, first, last, signed = words.sizes(7)
         signs = words.wholes(signed)
-        weights = words.reals(WINDOW * inputs * outputs, f"<f{size}")
-        shaped, offset = weights.reshape(3, 3, inputs, outputs), words.reals(outputs, f"<f{size}")
+        weights = words.reals(WINDOW * inputs * outputs, REALS[size])
+        shaped, offset = weights.reshape(3, 3, inputs, outputs), words.reals(outputs, REALS[size])
         return cls(shaped, offset, ACTIVATION_NAMES[bend], (bool(first), bool(last)), signs)
 
     def width(self) -> tuple[int, int]:
@@ -167,9 +167,9 @@ class Merge(GridOperation):
 
     @classmethod
     def read(cls, words: Any) -> "Merge":
-        inputs, outputs, size = take(words, 3)
-        weights = words.reals(inputs * outputs, f"<f{size}").reshape(inputs, outputs)
-        return cls(weights, words.reals(outputs, f"<f{size}"))
+        inputs, outputs, size = words.sizes(3)
+        weights = words.reals(inputs * outputs, REALS[size]).reshape(inputs, outputs)
+        return cls(weights, words.reals(outputs, REALS[size]))
 
     def width(self) -> tuple[int, int]:
         return self.weights.shape
@@ -207,9 +207,9 @@ class Mesh(GridOperation):
 
     @classmethod
     def read(cls, words: Any) -> "Mesh":
-        rows, lines, _, _, channels, near, size = take(words, 7)
-        index = words.wholes(rows * lines * near).reshape(-1, near)
-        geometry = words.reals(6 * index.size, f"<f{size}").reshape(*index.shape, 6)
+        rows, lines, _, _, channels, near, size = words.sizes(7)
+        index = words.wholes(rows * lines * near).reshape(rows * lines, near)
+        geometry = words.reals(6 * index.size, REALS[size]).reshape(*index.shape, 6)
         return cls((rows, lines), channels, index, geometry)
 
     def width(self) -> tuple[int, int]:
@@ -251,10 +251,10 @@ class Hear(GridOperation):
 
     @classmethod
     def read(cls, words: Any) -> "Hear":
-        width, bend, turned, stays, size = take(words, 5)
-        gate, edge = (words.reals(3 * width, f"<f{size}").reshape(3, width) for _ in range(2))
-        weights = words.reals(width * width, f"<f{size}").reshape(width, width)
-        words.reals(width, f"<f{size}")
+        width, bend, turned, stays, size = words.sizes(5)
+        gate, edge = (words.reals(3 * width, REALS[size]).reshape(3, width) for _ in range(2))
+        weights = words.reals(width * width, REALS[size]).reshape(width, width)
+        words.reals(width, REALS[size])
         return cls(weights, gate, edge, ACTIVATION_NAMES[bend], bool(turned), bool(stays))
 
     def width(self) -> tuple[int, int]:

@@ -27,6 +27,7 @@ from closura.export.operations import (
     Trees,
 )
 from closura.export.support import SupportNovelty
+from closura.export.words import REALS
 
 HEAD, TAIL = 32, 8  # bytes
 OLDEST = 1  # format that is still read
@@ -123,6 +124,13 @@ class _Words:
     def whole(self) -> int:
         return int(self.take(1, "<i4")[0])
 
+    def sizes(self, count: int) -> list[int]:
+        """Return whole numbers that say how many there are of something, or which."""
+        found = self.wholes(count).tolist()
+        if min(found) < 0:
+            raise ValueError(CONTRADICTORY)
+        return found
+
     def wholes(self, count: int) -> np.ndarray:
         return self.take(count, "<i4").astype(np.int64)
 
@@ -148,11 +156,11 @@ def _operation(kind: int, words: _Words) -> Operation:
     if kind in (Trees.code, TreeRounds.code):
         return _trees(words, kind)
     if kind == OnnxGraph.code:
-        inputs, outputs, size, sphere, count = (int(number) for number in words.wholes(5))
+        inputs, outputs, size, sphere, count = words.sizes(5)
         content = words.take(count + -count % 4, "u1").tobytes()[:count]
         return OnnxGraph(inputs, outputs, content, size == 8, sphere)
     if kind == Polynomial.code:
-        inputs, outputs, terms = (int(number) for number in words.wholes(3))
+        inputs, outputs, terms = words.sizes(3)
         exponents = words.wholes(terms * inputs).reshape(terms, inputs)
         return Polynomial(exponents, words.reals(terms * outputs).reshape(terms, outputs))
     if kind in ON_GRID:
@@ -177,14 +185,14 @@ def _operation(kind: int, words: _Words) -> Operation:
 
 
 def _dense(words: _Words) -> Dense:
-    inputs, outputs, activation, size = (int(number) for number in words.wholes(4))
-    kind = {4: "<f4", 8: "<f8"}[size]
+    inputs, outputs, activation, size = words.sizes(4)
+    kind = REALS[size]
     weights = words.reals(inputs * outputs, kind).reshape(inputs, outputs)
     return Dense(weights, words.reals(outputs, kind), ACTIVATION_NAMES[activation])
 
 
 def _novelty(words: _Words) -> Novelty:
-    inputs, axes, response = (int(number) for number in words.wholes(3))
+    inputs, axes, response = words.sizes(3)
     indices, numbers = words.wholes(inputs), words.reals(4).tolist()
     first, second = words.reals(inputs), words.reals(inputs * (axes or 1))
     told = (numbers[0], response, (numbers[1], numbers[2], numbers[3]), axes > 0)
@@ -192,7 +200,7 @@ def _novelty(words: _Words) -> Novelty:
 
 
 def _support(words: _Words) -> SupportNovelty:
-    inputs, vectors, response = (int(number) for number in words.wholes(3))
+    inputs, vectors, response = words.sizes(3)
     indices, numbers = words.wholes(inputs), words.reals(5).tolist()
     centre, scale, heights = (words.reals(count) for count in (inputs, inputs, vectors))
     places = words.reals(inputs * vectors).reshape(inputs, vectors).T
@@ -201,7 +209,7 @@ def _support(words: _Words) -> SupportNovelty:
 
 
 def _trees(words: _Words, kind: int) -> Trees:
-    inputs, outputs, trees, nodes, leaves = (int(number) for number in words.wholes(5))
+    inputs, outputs, trees, nodes, leaves = words.sizes(5)
     each = words.whole() if kind == TreeRounds.code else 0
     divisor = float(words.reals(1)[0])
     roots, feature, left = (words.wholes(count) for count in (trees, nodes, nodes))

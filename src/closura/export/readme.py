@@ -52,8 +52,8 @@ GRID = """
 Columns see others here, so they come as whole spheres of @COUNT@ columns: @PLACE@,
 in the order of the training data. `n_columns` is a multiple of that. What is not finite spoils
 every column that sees it."""
-THREADS = """ Networks of whole spheres
-keep what they work in, one copy a thread: compile `closura.F90` with OpenMP if threads call it."""
+THREADS = """ What it works in
+stays, one copy a thread: compile `closura.F90` with OpenMP if threads call it."""
 ALONE = " A column depends on no other column of the call."
 INSTANTS = """\
 A column is everything at one place and instant. `T(3)` is value 3 of the field T, counted from 1 in

@@ -5,6 +5,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+REALS = {4: "<f4", 8: "<f8"}  # numbers of so many bytes
+
 
 def whole(*numbers: Any) -> np.ndarray:
     """Return numbers as the words of a file."""
@@ -23,7 +25,7 @@ def bytes_of(*arrays: np.ndarray) -> int:
 
 def reals(array: np.ndarray, size: int) -> np.ndarray:
     """Return an array as numbers of so many bytes."""
-    return array.astype(f"<f{size}").ravel()
+    return array.astype(REALS[size]).ravel()
 
 
 class GridOperation:
@@ -46,8 +48,3 @@ class GridOperation:
     @abstractmethod
     def width(self) -> tuple[int, int]:
         """Return how many values of a column there are before and after."""
-
-
-def take(words: Any, count: int) -> list[int]:
-    """Return the next whole numbers of a section."""
-    return [int(number) for number in words.wholes(count)]

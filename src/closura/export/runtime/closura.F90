@@ -12,8 +12,8 @@
 ! Every status that is not 0 has a message: closura_message(status). Nothing here stops the program.
 ! Where columns see others, columns are those of whole spheres: closura_grid tells how many.
 ! A loaded model is only read: any number of threads may share it. Predicting allocates nothing
-! (ONNX Runtime does, and so does handing columns to it; networks of whole spheres do at the first
-! call of a thread: where threads call them, compile this file with OpenMP). It takes 0.7 MB of the
+! (ONNX Runtime does, and so does handing columns to it; where columns see others the first call of
+! a thread does: where threads call it, compile this file with OpenMP). It takes 0.7 MB of the
 ! calling thread's stack, and 1.3 MB for real32 columns of a file that says to compute in double
 ! precision; raise OMP_STACKSIZE where threads have less.
 module closura
@@ -132,6 +132,7 @@ module closura
     integer :: grid(2) = 1       ! its latitudes and longitudes
     logical :: spheres = .false., whole = .false.   ! columns see others; all see all
     integer(int64) :: slots(3) = 1, workspace = 0   ! where images lie in the workspace
+    integer :: held = 1          ! room of a column where panels are put down
     integer :: inputs = 0, outputs = 0, memory = 0, missing = closura_report, precision = 0
     integer :: width = 1, most_trees = 1
     type(column_text), allocatable :: input(:), output(:)
@@ -158,7 +159,7 @@ module closura
     logical :: failed = .false., swapped = .false., unreadable = .false.
   end type word_reader
 
-  ! What networks of whole spheres work in. It stays between calls, one a thread.
+  ! What models whose columns see others work in. It stays between calls, one a thread.
   real(real32), allocatable, save :: work_single(:)
   real(real64), allocatable, save :: work_double(:), work_wide(:)
   integer, allocatable, save :: work_state(:), work_flags(:)
@@ -494,7 +495,7 @@ contains
     case (op_trees, op_rounds, op_novelty)
       widest_of = max(widest_of, one%trees, one%terms)
     case (op_convolve)
-      widest_of = max(3 * min(one%channels, widest), one%outputs)
+      widest_of = max(3 * min(max(one%channels, 0), widest), one%outputs)
     end select
   end function widest_of
 
@@ -503,6 +504,7 @@ contains
     type(operation), intent(inout) :: one
     type(word_reader), intent(inout) :: reader
     integer, intent(inout) :: problem
+    integer :: bytes
 
     allocate(one%signs(0))
     select case (one%kind)
@@ -531,7 +533,8 @@ contains
     case (op_merge, op_tell)
       one%inputs = take_whole(reader)
       one%outputs = take_whole(reader)
-      call take_matrix(one, reader, take_whole(reader), problem)
+      bytes = take_whole(reader)
+      call take_matrix(one, reader, bytes, problem)
     case (op_mesh)
       call parse_mesh(one, reader, problem)
     case (op_hear)
@@ -569,7 +572,7 @@ contains
 
     call take_wholes(reader, count, one%signs, problem)
     if (problem /= 0) return
-    if (any(abs(one%signs) /= 1)) reader%failed = .true.
+    if (any(one%signs /= 1 .and. one%signs /= -1)) reader%failed = .true.
   end subroutine take_signs
 
   ! Numbers of 4 or 8 bytes, in double precision.
@@ -772,7 +775,8 @@ contains
     call fill_short_reals(reader, size(one%values, kind=int64), one%values)
     if (reader%failed) return
     if (any(one%indices < 0) .or. any(one%indices >= nodes)) reader%failed = .true.
-    if (any(feature < 0)) reader%failed = .true.
+    if (any(feature < 0) .or. any(feature >= max(leaves, one%inputs))) reader%failed = .true.
+    if (reader%failed) return   ! before 1 is added
     do node = 1, nodes
       one%leaf(node) = feature(node) + 1_int32
       if (left(node) == node - 1) then
@@ -781,7 +785,10 @@ contains
         one%nodes(node) = tree_node(huge(1.0_real32), 1_int32, int(node, int32))
       else
         if (left(node) < node .or. left(node) > nodes - 2) reader%failed = .true.
-        if (feature(node) >= one%inputs) reader%failed = .true.
+        if (feature(node) >= one%inputs .or. reader%failed) then
+          reader%failed = .true.
+          return
+        end if
         one%nodes(node) = tree_node(threshold(node), feature(node) + 1_int32, left(node) + 1_int32)
       end if
     end do
@@ -1093,31 +1100,30 @@ contains
   subroutine make_room(model, image)
     type(closura_model), intent(inout) :: model
     type(image_state), intent(in) :: image
-    integer :: place, rows, widest_held
+    integer :: place, rows
 
     rows = 0
-    widest_held = 0
     do place = 1, size(model%operations)
       associate (one => model%operations(place))
         if (on_whole_grid(one%kind)) then
-          widest_held = max(widest_held, rows)
+          model%held = max(model%held, rows)
         else if (one%kind /= op_noise) then
           rows = one%outputs
         end if
         one%panel = rows
       end associate
     end do
-    model%slots(1) = int(widest_held, int64) * model%together + 1
+    model%slots(1) = int(model%held, int64) * model%together + 1
     model%slots(2) = model%slots(1) + image%largest
     model%slots(3) = model%slots(2) + image%largest
     model%workspace = model%slots(3) + image%waiting
   end subroutine make_room
 
-  ! Where the panels of a column lie in the workspace.
-  pure integer(int64) function held_at(rows, column)
-    integer, intent(in) :: rows, column
+  ! Where the panel of a column lies in the workspace.
+  pure integer(int64) function held_at(room, column)
+    integer, intent(in) :: room, column
 
-    held_at = int(rows, int64) * (column - 1) + 1
+    held_at = int(room, int64) * (column - 1) + 1
   end function held_at
 
   subroutine reserve_states(count, status)
@@ -1856,8 +1862,8 @@ contains
   !
   ! Pass memory= where closura_memory(model) > 0: it is used, and left as it is. Each flag is the
   ! sum of closura_flag_missing (NaN or infinity) and closura_flag_outside (outside the training
-  ! range). Columns are worked on in blocks; the result of a column depends on no other one, but
-  ! where the closure sees whole spheres.
+  ! range). Columns are worked on in blocks; where closura_grid says that a column stands alone, its
+  ! result depends on no other one.
   recursive subroutine predict_single(model, columns, tendencies, status, memory, flags)
     type(closura_model), intent(in) :: model
     real(real32), intent(in) :: columns(:, :)
@@ -1960,7 +1966,8 @@ contains
     end do
     if (resume) then
       place = model%operations(from - 1)%panel
-      call take_up_single(place, count, work(held_at(place, first - before)), panel(:, now))
+      call take_up_single(place, model%held, count, work(held_at(model%held, first - before)), &
+        panel(:, now))
     end if
     do place = from, to
       associate (one => model%operations(place))
@@ -2004,7 +2011,8 @@ contains
     end do
     if (to < size(model%operations)) then
       place = model%operations(to + 1)%panel
-      call put_down_single(place, count, panel(:, now), work(held_at(place, first - before)))
+      call put_down_single(place, model%held, count, panel(:, now), &
+        work(held_at(model%held, first - before)))
     end if
   end subroutine pass_single
 
@@ -2676,7 +2684,7 @@ contains
       call refine_single(one%channels, one%beside, one%rows, one%lines, &
         work(model%slots(one%from)), work(model%slots(3) + one%kept), work(model%slots(one%into)))
     case (op_merge)
-      call merge_single(one, model%together, work(model%slots(one%from)), work)
+      call merge_single(one, model%together, model%held, work(model%slots(one%from)), work)
     case (op_tell)
       call tell_single(one, model%together, work(model%slots(1)), work(model%slots(2)))
     case (op_hear)
@@ -2685,28 +2693,29 @@ contains
     end select
   end subroutine change_image_single
 
-  ! Put panels down, or take them up again.
-  pure subroutine put_down_single(rows, count, panel, held)
-    integer, intent(in) :: rows, count
+  ! Put panels down, or take them up again. A column has the same room whatever is put there:
+  ! no block may write where another one has yet to read.
+  pure subroutine put_down_single(rows, room, count, panel, held)
+    integer, intent(in) :: rows, room, count
     real(real32), intent(in) :: panel(padded_single(rows), *)
-    real(real32), intent(inout) :: held(rows, *)
+    real(real32), intent(inout) :: held(room, *)
     integer :: column
 
     do column = 1, count
-      held(:, column) = panel(1:rows, column)
+      held(1:rows, column) = panel(1:rows, column)
     end do
   end subroutine put_down_single
 
-  pure subroutine take_up_single(rows, count, held, panel)
-    integer, intent(in) :: rows, count
-    real(real32), intent(in) :: held(rows, *)
+  pure subroutine take_up_single(rows, room, count, held, panel)
+    integer, intent(in) :: rows, room, count
+    real(real32), intent(in) :: held(room, *)
     real(real32), intent(inout) :: panel(padded_single(rows), *)
     integer :: column
 
     do column = 1, padded_columns(count)
       panel(rows + 1:, column) = 0
       if (column <= count) then
-        panel(1:rows, column) = held(:, column)
+        panel(1:rows, column) = held(1:rows, column)
       else
         panel(1:rows, column) = 0
       end if
@@ -2867,7 +2876,7 @@ contains
 #endif
       call bend_single(one%activation, rows * count, after)
       into = (int(row, int64) * (one%lines + 2) + first) * one%outputs
-      call put_down_single(one%outputs, count, after, found(into + 1))
+      call put_down_single(one%outputs, one%outputs, count, after, found(into + 1))
     end do
   end subroutine convolve_row_single
 
@@ -2953,34 +2962,36 @@ contains
   end subroutine refine_single
 
   ! An image or a mesh through a matrix, added to the panels.
-  recursive subroutine merge_single(one, columns, image, held)
+  recursive subroutine merge_single(one, columns, room, image, held)
     type(operation), intent(in) :: one
-    integer, intent(in) :: columns
+    integer, intent(in) :: columns, room
     real(real32), intent(in) :: image(*)
-    real(real32), intent(inout) :: held(one%outputs, *)
+    real(real32), intent(inout) :: held(room, *)
     integer :: first, block
 
     block = rows_to_block_single(max(one%inputs, one%outputs))
     !$omp parallel do schedule(static)
     do first = 1, columns, block
-      call merge_block_single(one, first, min(block, columns - first + 1), image, held(1, first))
+      call merge_block_single(one, first, min(block, columns - first + 1), room, image, &
+        held(1, first))
     end do
     !$omp end parallel do
   end subroutine merge_single
 
-  recursive subroutine merge_block_single(one, first, count, image, held)
+  recursive subroutine merge_block_single(one, first, count, room, image, held)
     type(operation), intent(in) :: one
-    integer, intent(in) :: first, count
+    integer, intent(in) :: first, count, room
     real(real32), intent(in) :: image(*)
-    real(real32), intent(inout) :: held(one%outputs, *)
+    real(real32), intent(inout) :: held(room, *)
     real(real32) :: panel(buffer, 2)
-    integer :: column, at
+    integer :: column, at, rows
 
     call look_up_single(one, first, count, image, panel(:, 1))
     call dense_single(one, count, panel(:, 1), panel(:, 2))
+    rows = one%outputs
     do column = 1, count
-      at = (column - 1) * padded_single(one%outputs)
-      held(:, column) = held(:, column) + panel(at + 1:at + one%outputs, 2)
+      at = (column - 1) * padded_single(rows)
+      held(1:rows, column) = held(1:rows, column) + panel(at + 1:at + rows, 2)
     end do
   end subroutine merge_block_single
 
@@ -3029,7 +3040,7 @@ contains
 
     call look_up_single(one, first, count, values, panel(:, 1))
     call dense_single(one, count, panel(:, 1), panel(:, 2))
-    call put_down_single(one%outputs, count, panel(:, 2), table)
+    call put_down_single(one%outputs, one%outputs, count, panel(:, 2), table)
   end subroutine tell_block_single
 
   ! Each node hears the mean message of its neighbours, and becomes what it makes of it.
@@ -3253,8 +3264,8 @@ contains
   !
   ! Pass memory= where closura_memory(model) > 0: it is used, and left as it is. Each flag is the
   ! sum of closura_flag_missing (NaN or infinity) and closura_flag_outside (outside the training
-  ! range). Columns are worked on in blocks; the result of a column depends on no other one, but
-  ! where the closure sees whole spheres.
+  ! range). Columns are worked on in blocks; where closura_grid says that a column stands alone, its
+  ! result depends on no other one.
   recursive subroutine predict_double(model, columns, tendencies, status, memory, flags)
     type(closura_model), intent(in) :: model
     real(real64), intent(in) :: columns(:, :)
@@ -3357,7 +3368,8 @@ contains
     end do
     if (resume) then
       place = model%operations(from - 1)%panel
-      call take_up_double(place, count, work(held_at(place, first - before)), panel(:, now))
+      call take_up_double(place, model%held, count, work(held_at(model%held, first - before)), &
+        panel(:, now))
     end if
     do place = from, to
       associate (one => model%operations(place))
@@ -3401,7 +3413,8 @@ contains
     end do
     if (to < size(model%operations)) then
       place = model%operations(to + 1)%panel
-      call put_down_double(place, count, panel(:, now), work(held_at(place, first - before)))
+      call put_down_double(place, model%held, count, panel(:, now), &
+        work(held_at(model%held, first - before)))
     end if
   end subroutine pass_double
 
@@ -4073,7 +4086,7 @@ contains
       call refine_double(one%channels, one%beside, one%rows, one%lines, &
         work(model%slots(one%from)), work(model%slots(3) + one%kept), work(model%slots(one%into)))
     case (op_merge)
-      call merge_double(one, model%together, work(model%slots(one%from)), work)
+      call merge_double(one, model%together, model%held, work(model%slots(one%from)), work)
     case (op_tell)
       call tell_double(one, model%together, work(model%slots(1)), work(model%slots(2)))
     case (op_hear)
@@ -4082,28 +4095,29 @@ contains
     end select
   end subroutine change_image_double
 
-  ! Put panels down, or take them up again.
-  pure subroutine put_down_double(rows, count, panel, held)
-    integer, intent(in) :: rows, count
+  ! Put panels down, or take them up again. A column has the same room whatever is put there:
+  ! no block may write where another one has yet to read.
+  pure subroutine put_down_double(rows, room, count, panel, held)
+    integer, intent(in) :: rows, room, count
     real(real64), intent(in) :: panel(padded_double(rows), *)
-    real(real64), intent(inout) :: held(rows, *)
+    real(real64), intent(inout) :: held(room, *)
     integer :: column
 
     do column = 1, count
-      held(:, column) = panel(1:rows, column)
+      held(1:rows, column) = panel(1:rows, column)
     end do
   end subroutine put_down_double
 
-  pure subroutine take_up_double(rows, count, held, panel)
-    integer, intent(in) :: rows, count
-    real(real64), intent(in) :: held(rows, *)
+  pure subroutine take_up_double(rows, room, count, held, panel)
+    integer, intent(in) :: rows, room, count
+    real(real64), intent(in) :: held(room, *)
     real(real64), intent(inout) :: panel(padded_double(rows), *)
     integer :: column
 
     do column = 1, padded_columns(count)
       panel(rows + 1:, column) = 0
       if (column <= count) then
-        panel(1:rows, column) = held(:, column)
+        panel(1:rows, column) = held(1:rows, column)
       else
         panel(1:rows, column) = 0
       end if
@@ -4264,7 +4278,7 @@ contains
 #endif
       call bend_double(one%activation, rows * count, after)
       into = (int(row, int64) * (one%lines + 2) + first) * one%outputs
-      call put_down_double(one%outputs, count, after, found(into + 1))
+      call put_down_double(one%outputs, one%outputs, count, after, found(into + 1))
     end do
   end subroutine convolve_row_double
 
@@ -4350,34 +4364,36 @@ contains
   end subroutine refine_double
 
   ! An image or a mesh through a matrix, added to the panels.
-  recursive subroutine merge_double(one, columns, image, held)
+  recursive subroutine merge_double(one, columns, room, image, held)
     type(operation), intent(in) :: one
-    integer, intent(in) :: columns
+    integer, intent(in) :: columns, room
     real(real64), intent(in) :: image(*)
-    real(real64), intent(inout) :: held(one%outputs, *)
+    real(real64), intent(inout) :: held(room, *)
     integer :: first, block
 
     block = rows_to_block_double(max(one%inputs, one%outputs))
     !$omp parallel do schedule(static)
     do first = 1, columns, block
-      call merge_block_double(one, first, min(block, columns - first + 1), image, held(1, first))
+      call merge_block_double(one, first, min(block, columns - first + 1), room, image, &
+        held(1, first))
     end do
     !$omp end parallel do
   end subroutine merge_double
 
-  recursive subroutine merge_block_double(one, first, count, image, held)
+  recursive subroutine merge_block_double(one, first, count, room, image, held)
     type(operation), intent(in) :: one
-    integer, intent(in) :: first, count
+    integer, intent(in) :: first, count, room
     real(real64), intent(in) :: image(*)
-    real(real64), intent(inout) :: held(one%outputs, *)
+    real(real64), intent(inout) :: held(room, *)
     real(real64) :: panel(buffer, 2)
-    integer :: column, at
+    integer :: column, at, rows
 
     call look_up_double(one, first, count, image, panel(:, 1))
     call dense_double(one, count, panel(:, 1), panel(:, 2))
+    rows = one%outputs
     do column = 1, count
-      at = (column - 1) * padded_double(one%outputs)
-      held(:, column) = held(:, column) + panel(at + 1:at + one%outputs, 2)
+      at = (column - 1) * padded_double(rows)
+      held(1:rows, column) = held(1:rows, column) + panel(at + 1:at + rows, 2)
     end do
   end subroutine merge_block_double
 
@@ -4426,7 +4442,7 @@ contains
 
     call look_up_double(one, first, count, values, panel(:, 1))
     call dense_double(one, count, panel(:, 1), panel(:, 2))
-    call put_down_double(one%outputs, count, panel(:, 2), table)
+    call put_down_double(one%outputs, one%outputs, count, panel(:, 2), table)
   end subroutine tell_block_double
 
   ! Each node hears the mean message of its neighbours, and becomes what it makes of it.
