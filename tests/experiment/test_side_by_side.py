@@ -31,18 +31,6 @@ main()
 """
 
 
-class KilledOnce(cl.Linear):
-    """Least squares, whose process is killed the first time."""
-
-    mark: str = ""
-
-    def fit(self, pairs, *, key=None):
-        if not Path(self.mark).exists():
-            Path(self.mark).touch()
-            os.kill(os.getpid(), signal.SIGKILL)
-        return super().fit(pairs, key=key)
-
-
 def step(name, *needs, alone=False) -> Step:
     return Step(name, name, {}, needs, (), lambda: None, alone=alone)
 
@@ -187,7 +175,7 @@ def test_what_a_step_raises_in_a_worker_is_raised(tmp_path, changed):
 
 @pytest.mark.slow
 def test_a_worker_that_is_killed_is_told_of_and_the_run_goes_on_from_there(tmp_path, changed):
-    learner = {"type": f"{__name__}.KilledOnce", "features": {"type": "Stencil", "radius": 1},
+    learner = {"type": "killed_once.KilledOnce", "features": {"type": "Stencil", "radius": 1},
                "mark": str(tmp_path / "killed")}  # fmt: skip
     file, folder = changed(learners={"linear": learner}, iterate={}, workers=2), tmp_path / "run"
     with pytest.raises(RuntimeError) as caught:
