@@ -18,6 +18,7 @@ from closura.experiment.display import Display
 from closura.experiment.run import _workers
 from closura.experiment.side_by_side import Worker, _next, cores
 from closura.experiment.steps import Step
+from killed_once import KilledOnce
 
 RING = Path(__file__).with_name("nudged.yaml")
 SAME = ("truth.zarr", "nudged.zarr", "pairs.zarr", "offline.nc", "scores.nc", "linear/closure.eqx",
