@@ -94,10 +94,9 @@ class LazyArray:
         if len(parts) == 1:  # the usual way of reading: nothing is copied
             (_, series), (_, times) = parts[0]
             return np.asarray(self._read(series, times), dtype)
-        found = np.empty(self.shape, dtype or self.dtype)
-        for (here, series), (then, times) in parts:
-            found[here, then] = self._read(series, times)
-        return found
+        found = np.empty(self.shape, self.dtype)
+        self.fill(found)
+        return np.asarray(found, dtype)
 
     def fill(self, place: np.ndarray) -> None:
         """Read all values into an array of the same shape and type."""
