@@ -98,6 +98,15 @@ def carry_out(step: Step, listener: Listener) -> tuple[float, list[str]]:
 
 
 @contextmanager
+def opened(folder: Path) -> Iterator[Work]:
+    """Give a process that shares in a run the work of its folder, with JAX set as the run wants."""
+    experiment = load_experiment(folder / "experiment.yaml")
+    double = experiment.settings.precision == "double"
+    with jax_settings(cache_settings() | {"jax_enable_x64": double}):
+        yield Work(experiment, folder)
+
+
+@contextmanager
 def jax_settings(wanted: dict[str, Any]) -> Iterator[None]:
     """Set options of JAX inside the block, and set them back after it."""
     before = {name: getattr(jax.config, name) for name in wanted}

@@ -124,15 +124,12 @@ def _end_with_parent() -> None:
 def main(folder: str, into: str, said: str) -> None:
     """Fit a learner of a run as one of the processes that the environment names."""
     from closura.experiment.kinds.pairs import fit_here
-    from closura.experiment.loading import load_experiment
-    from closura.experiment.run import cache_settings, jax_settings
+    from closura.experiment.run import opened
 
     threading.Thread(target=_end_with_parent, daemon=True).start()
     number = distributed()
-    experiment = load_experiment(Path(folder) / "experiment.yaml")
-    double = experiment.settings.precision == "double"
-    with jax_settings(cache_settings() | {"jax_enable_x64": double}):
-        work, own = Work(experiment, Path(folder)), Path(into).resolve() / TRAINING
+    with opened(Path(folder)) as work:
+        own = Path(into).resolve() / TRAINING
         pairs = work.pairs(str(own)) if own.is_dir() else None
         closure, history = fit_here(work, Fit(**json.loads(said)), pairs)
         if number == 0:

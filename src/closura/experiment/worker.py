@@ -15,12 +15,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from closura.experiment.loading import load_experiment
 from closura.experiment.plan import plan
-from closura.experiment.run import cache_settings, carry_out, jax_settings
+from closura.experiment.run import carry_out, opened
 from closura.experiment.side_by_side import GRACE
 from closura.experiment.steps import Step
-from closura.experiment.work import Work, plain
+from closura.experiment.work import plain
 
 INTERRUPTED = 130
 Tell = Callable[..., None]
@@ -36,10 +35,8 @@ def main(folder: str) -> None:
     busy.set()
     orders = _orders(busy)
     try:
-        experiment = load_experiment(Path(folder) / "experiment.yaml")
-        double = experiment.settings.precision == "double"
-        with jax_settings(cache_settings() | {"jax_enable_x64": double}):
-            steps = {step.name: step for step in plan(Work(experiment, Path(folder)))}
+        with opened(Path(folder)) as work:
+            steps = {step.name: step for step in plan(work)}
             for name in orders:
                 _do(steps[name], tell)
     except KeyboardInterrupt:
