@@ -44,9 +44,8 @@ def _limit() -> dict[str, int]:
 def _compiled_code_stays_bounded(_limit):
     """Let go of compiled programs after a module that left many: they fill the memory."""
     yield
-    peak = resource.getrusage(
-        resource.RUSAGE_SELF
-    ).ru_maxrss  # never falls: what is let go is reused
+    # The peak never falls: what is let go is used again.
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     if peak > _limit["peak"]:
         jax.clear_caches()
         _limit["peak"] = peak + MORE_KIBIBYTES

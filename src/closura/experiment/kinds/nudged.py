@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 SECTIONS = ("name", "kind", "description", "seed", "precision", "truth", "reference", "coarse",
             "nudging", "data", "learners", "iterate", "guards", "coupling", "evaluate", "seeds",
-             "processes", "workers", "expect", "report")  # fmt: skip
+            "processes", "workers", "expect", "report")  # fmt: skip
 LENGTHS = ("spinup", "duration", "discard", "every", "record", "block", "lead")
 FREE = ("duration", "discard", "every", "block")  # what of `evaluate` a free run depends on
 DATE = ("begin", "calendar")
