@@ -68,6 +68,53 @@ def test_an_error_of_the_mean_that_decays_within_t_is_left_at_its_share():
     np.testing.assert_allclose(states.X[-1], 5.0, rtol=1e-4)
 
 
+def averaged(pairs, *, timescale=2.0, averaging=3.0):
+    """A guard of nothing that acts every 0.1 on a model whose time has no unit."""
+    guard = cl.Anchored(cl.Zero(), {"u": timescale}, averaging=averaging).fit(pairs)
+    return guard.bind(cl.Lorenz96(K=7, dt=0.05), interval=0.1)
+
+
+def test_with_averaging_it_is_the_running_mean_that_is_drawn():
+    pairs = made_pairs(times=11)
+    guard, mean = averaged(pairs), pairs.inputs["u"][0].mean(axis=0)
+    states = [fields_of(pairs, number) for number in (2, 5, 3)]
+    memory = guard.init(states[0])
+    running, kept = mean, np.exp(-0.1 / 3.0)
+    for state in states:
+        share = guard.share(state, memory=memory)["anchored"]
+        found, memory = guard(state, None, memory, None)
+        running = kept * running + (1 - kept) * np.asarray(state["u"])
+        np.testing.assert_allclose(found["u"], (mean - running) / 2.0, rtol=1e-5, atol=1e-7)
+        assert float(share) == 1.0  # there is no other tendency
+
+
+def test_what_passes_is_left_to_itself_and_what_lasts_is_called_back():
+    pairs = made_pairs(times=11)
+    mean = jnp.asarray(pairs.inputs["u"][0].mean(axis=0))
+    guard = averaged(pairs, averaging=20.0)
+    asked = {}
+    for name, sign in (("wave", -1.0), ("drift", 1.0)):
+        memory, rates = guard.init(fields_of(pairs)), []
+        for step in range(1200):  # 120 units, six times `averaging`
+            found, memory = guard({"u": mean + 3.0 * sign**step}, None, memory, None)
+            rates.append(float(jnp.abs(found["u"]).max()))
+        asked[name] = max(rates[-2:])
+    assert asked["drift"] == pytest.approx(1.5, rel=0.01)  # 3 over the timescale of 2
+    assert asked["wave"] < 0.01
+
+
+def test_averaging_comes_back_from_a_file_and_through_a_coupled_run(tmp_path, box):
+    pairs = made_pairs(times=9)
+    guard = averaged(pairs)
+    again = cl.load_closure(cl.save_closure(tmp_path, guard))
+    fields = fields_of(pairs)
+    one, two = (g(fields, None, g.init(fields), None)[0] for g in (guard, again))
+    np.testing.assert_array_equal(one["u"], two["u"])
+    said = cl.Anchored(cl.Zero(), {"u": "2 days"}, averaging="8 days")
+    bound = cl.couple(box, said).terms[0].closure
+    assert (bound.averaging, bound.timescale) == (691200.0, {"u": 172800.0})
+
+
 def test_it_comes_back_from_a_file(tmp_path):
     pairs = made_pairs(times=9)
     guard = cl.Anchored(cl.Zero(), {"u": 4.0}).fit(pairs)
@@ -98,6 +145,11 @@ def test_a_timescale_shorter_than_what_it_acts_over_is_refused():
     [
         (lambda: cl.Anchored(cl.Zero(), 0.0),
          "Anchored: the timescale is 0; relaxation needs a positive time, e.g. '20 days'"),
+        (lambda: cl.Anchored(cl.Zero(), 1.0, averaging="0 days"),
+         "Anchored: averaging is 0; a running mean needs a positive time, e.g. '20 days'. None dr"),
+        (lambda: cl.Anchored(cl.Zero(), 2.0, averaging=8.0).fit(made_pairs()).share(
+            fields_of(made_pairs())),
+         "Anchored does not know how long a step is, which its running mean needs; couple it"),
         (lambda: cl.Anchored(cl.Zero(), {"w": 2.0}).fit(made_pairs()),
          "Anchored draws 'w', and the pairs hold states of u, v, temperature, surface_pressure"),
         (lambda: cl.Anchored(cl.Zero(), 2.0).share({}),

@@ -26,6 +26,11 @@ class Anchored(AbstractGuard):
     long beside theirs and short beside T. This is weak nudging to a climatology, no knowledge of
     the model's error: score it beside the same without it.
 
+    With `averaging`, it is the running mean of the state that is drawn, not the state: what lasts
+    is called back, and what passes, eddies and storms, is left to itself, even where the timescale
+    is short. Below four times `averaging` a departure that does not decay by itself swings, with
+    period 2 pi sqrt(timescale averaging), before it comes to rest.
+
     The mean has no season: for records without one, or of one season.
 
     `share` gives ``anchored``: the share of this relaxation in the sum of the absolute tendencies,
@@ -36,10 +41,13 @@ class Anchored(AbstractGuard):
         timescale: Relaxation time [time unit], or text such as ``"20 days"`` for a model whose time
             is in seconds; one for every field of the targets, or by field. `couple` makes
             numbers of texts.
+        averaging: Over how long the state is averaged, the e-folding time of a running mean that
+            begins at the mean state; None draws the state as it is.
         mean: Mean state by field. `fit` fills it in.
+        weight: Of the newest state in the running mean. `couple` fills it in.
 
     Raises:
-        ValueError: A timescale is not positive, or too short for the step.
+        ValueError: A time is not positive, or too short for the step.
 
     Reference:
         Champouillon et al. (2026), EGUsphere-2026-1380, tell corrections that are fixed from such
@@ -48,7 +56,9 @@ class Anchored(AbstractGuard):
 
     closure: AbstractClosure
     timescale: Any
+    averaging: Any = None
     mean: dict[str, Array] | None = None
+    weight: float | None = None
 
     def __check_init__(self):
         for name, said in _named(self.timescale):
@@ -57,6 +67,13 @@ class Anchored(AbstractGuard):
                 raise ValueError(
                     f"Anchored: the timescale{_of(name)} is {value:g}; relaxation needs a positive "
                     "time, e.g. '20 days'. To leave a field alone, leave it out."
+                )
+        if self.averaging is not None:
+            value = duration(self.averaging, name="Anchored: averaging")
+            if not 0 < value < math.inf:
+                raise ValueError(
+                    f"Anchored: averaging is {value:g}; a running mean needs a positive time, e.g. "
+                    "'20 days'. None draws the state as it is."
                 )
 
     def settle(self, model: Any, interval: float) -> "Anchored":
@@ -72,7 +89,11 @@ class Anchored(AbstractGuard):
                     f"Anchored: the timescale{_of(name)} is {timescale:g} and it acts over "
                     f"{step:g}: it would overshoot the mean. Take a longer one, or act more often."
                 )
-        return replace(self, timescale=found.get("", found))
+        settled = replace(self, timescale=found.get("", found))
+        if self.averaging is None:
+            return settled
+        span = duration(self.averaging, name="Anchored: averaging", time_units=model.time_units)
+        return replace(settled, averaging=span, weight=-math.expm1(-step / span))
 
     def learn(self, pairs: Pairs) -> "Anchored":
         """Return this guard with the mean of the states, one piece of the record at a time.
@@ -89,6 +110,34 @@ class Anchored(AbstractGuard):
                 )
         return replace(self, mean={name: _time_mean(pairs.inputs[name]) for name in wanted})
 
+    def init(self, fields: Any, key: Array | None = None) -> Any:
+        own = super().init(fields, key)
+        if self.averaging is None:
+            return own
+        known = self._known().items()
+        return own, {name: mean.astype(field(fields, name).dtype) for name, mean in known}
+
+    def __call__(self, fields, inputs, memory, key):
+        found, after, _ = self._watched(fields, inputs, memory, key)
+        return found, after
+
+    def _watched(self, fields, inputs, memory, key) -> tuple[Tendency, Any, Shares]:
+        if self.averaging is None:
+            return super()._watched(fields, inputs, memory, key)
+        own, running = memory
+        tendency, after, shares = self._inside(fields, inputs, own, key)
+        if self.weight is None:
+            raise ValueError(
+                "Anchored does not know how long a step is, which its running mean needs; couple "
+                "it to a model."
+            )
+        running = {
+            name: past + self.weight * (field(fields, name) - past)
+            for name, past in running.items()
+        }
+        drawn, share = self.guard(running, tendency, inputs)
+        return drawn, (after, running), shares | share
+
     def guard(self, fields: Any, tendency: Tendency, inputs: Any) -> tuple[Tendency, Shares]:
         drawn = self._relaxation(fields)
         parts = []
@@ -99,20 +148,23 @@ class Anchored(AbstractGuard):
         summed = {name: tendency.get(name, 0.0) + rate for name, rate in drawn.items()}
         return tendency | summed, {"anchored": jnp.stack(parts).mean()}
 
-    def _relaxation(self, fields: Any) -> Tendency:
+    def _known(self) -> dict[str, Array]:
         if self.mean is None:
             raise ValueError(
                 "Anchored takes its mean state from pairs and has seen none; call its fit(pairs) "
                 "first."
             )
-        times = dict(_named(self.timescale))
+        return self.mean
+
+    def _relaxation(self, fields: Any) -> Tendency:
+        means, times = self._known(), dict(_named(self.timescale))
         if any(isinstance(value, str) for value in times.values()):
             raise ValueError(
                 "Anchored does not know the unit of time; couple it to a model, or give the "
                 "timescale as a number."
             )
         found = {}
-        for name, mean in self.mean.items():
+        for name, mean in means.items():
             value = field(fields, name)
             found[name] = (mean.astype(value.dtype) - value) / times.get(name, times.get("", 1.0))
         return found
