@@ -5,7 +5,7 @@ import pytest
 import zarr
 
 from closura.data.chunks import Chunks
-from closura.data.store import CHECKED, READ_OFTEN
+from closura.data.store import CHECKED, PLAIN, READ_OFTEN
 
 VALUES = np.random.default_rng(0).normal(size=(7, 11, 3))
 
@@ -27,7 +27,7 @@ def stored(path, *, codecs=READ_OFTEN, values=VALUES, chunks=(4, 3, 3)) -> Chunk
         (slice(0, 4), slice(2, 8)),
     ],
 )
-@pytest.mark.parametrize("codecs", [READ_OFTEN, CHECKED])
+@pytest.mark.parametrize("codecs", [READ_OFTEN, PLAIN, CHECKED])
 def test_any_stretch_is_read(series, times, codecs, tmp_path):
     chunks = stored(tmp_path / "a", codecs=codecs)
     np.testing.assert_array_equal(chunks(series, times), VALUES[series, times])
@@ -37,9 +37,10 @@ def test_any_stretch_is_read(series, times, codecs, tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["f4", ">f8", "i2"])
-def test_numbers_of_any_type_are_read(kind, tmp_path):
+@pytest.mark.parametrize("codecs", [READ_OFTEN, PLAIN])
+def test_numbers_of_any_type_are_read(kind, codecs, tmp_path):
     values = (100 * VALUES).astype(kind)
-    chunks = stored(tmp_path / "a", values=values)
+    chunks = stored(tmp_path / "a", codecs=codecs, values=values)
     np.testing.assert_array_equal(chunks(slice(0, 7), slice(0, 11)), values)
 
 
@@ -48,20 +49,30 @@ def test_chunks_that_cut_levels_are_read(tmp_path):
     np.testing.assert_array_equal(chunks(slice(0, 7), slice(3, 9)), VALUES[:, 3:9])
 
 
-def test_whole_chunks_are_not_read_by_zarr(tmp_path, monkeypatch):
-    chunks = stored(tmp_path / "a")
+@pytest.mark.parametrize("codecs", [READ_OFTEN, PLAIN])
+def test_whole_chunks_are_not_read_by_zarr(codecs, tmp_path, monkeypatch):
+    chunks = stored(tmp_path / "a", codecs=codecs)
     monkeypatch.setattr(zarr.Array, "__getitem__", None)
     np.testing.assert_array_equal(chunks(slice(0, 7), slice(0, 11)), VALUES)
 
 
-def test_a_damaged_and_a_missing_chunk_are_errors(tmp_path):
-    chunks = stored(tmp_path / "a")
+def test_a_large_chunk_is_read_in_parts(tmp_path):
+    values = np.random.default_rng(1).normal(size=(2, 3, 30_011))
+    chunks = stored(tmp_path / "a", codecs=PLAIN, values=values, chunks=(2, 2, 30_011))
+    np.testing.assert_array_equal(chunks(slice(0, 2), slice(0, 3)), values)
+
+
+@pytest.mark.parametrize("codecs", [READ_OFTEN, PLAIN])
+def test_a_damaged_and_a_missing_chunk_are_errors(codecs, tmp_path):
+    chunks = stored(tmp_path / "a", codecs=codecs)
     file = tmp_path / "a" / "c" / "0" / "1" / "0"
-    found = bytearray(file.read_bytes())
-    found[30] ^= 1
-    file.write_bytes(found)
-    with pytest.raises(ValueError, match="chunk c/0/1/0 does not agree with its checksum"):
-        chunks(slice(0, 4), slice(3, 6))
+    right = file.read_bytes()
+    flipped = bytearray(right)
+    flipped[30] ^= 1
+    for wrong in (bytes(flipped), right[:-1], right + b"0", right[:9]):
+        file.write_bytes(wrong)
+        with pytest.raises(ValueError, match="chunk c/0/1/0 does not agree with its checksum"):
+            chunks(slice(0, 4), slice(3, 6))
     file.unlink()
     with pytest.raises(FileNotFoundError):
         chunks(slice(0, 4), slice(3, 6))

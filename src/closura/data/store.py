@@ -6,7 +6,7 @@ import math
 import os
 import shutil
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from closura.data.description import describe, rebuild
 # A damaged chunk is an error, not other numbers.
 CHECKED = (ZstdCodec(checksum=True),)
 READ_OFTEN = (BloscCodec(cname="lz4", shuffle="shuffle"), Crc32cCodec())  # half the time to read
+PLAIN = (Crc32cCodec(),)  # half of that again
 MARK = "closura"  # attribute of every store: the version that wrote it
 
 
@@ -130,13 +131,16 @@ def partial_folder(path: str | Path) -> Path:
     return path.with_name(f".{path.name}.partial")
 
 
-def write_store(path: str | Path, dataset: xr.Dataset, *, codecs: Any = CHECKED) -> None:
+def write_store(
+    path: str | Path, dataset: xr.Dataset, *, codecs: Mapping[str, Any] | None = None
+) -> None:
     """Write a whole Dataset (lazy ones piece by piece) as a Zarr store, replacing an older one.
 
     Args:
         path: Folder to write.
         dataset: What is written.
-        codecs: What compresses each chunk and tells whether it was damaged.
+        codecs: By variable, what compresses each chunk and tells whether it was damaged; `CHECKED`
+            for those left out.
     """
     path = Path(path)
     partial = partial_folder(path)
@@ -145,7 +149,8 @@ def write_store(path: str | Path, dataset: xr.Dataset, *, codecs: Any = CHECKED)
     partial.parent.mkdir(parents=True, exist_ok=True)
     try:
         with explain_full_disk(path), zarr.config.set({"array.write_empty_chunks": True}):
-            encoding = {name: {"compressors": codecs} for name in marked.variables}
+            chosen = dict.fromkeys(marked.variables, CHECKED) | dict(codecs or {})
+            encoding = {name: {"compressors": found} for name, found in chosen.items()}
             marked.to_zarr(partial, mode="w", zarr_format=3, consolidated=False, encoding=encoding)
         _rename(partial, path)
     finally:
