@@ -113,6 +113,22 @@ def test_another_level_scores_again_and_runs_nothing_again(ring, tmp_path):
     assert after["scores.nc"] > before["scores.nc"]
 
 
+def test_a_guard_around_one_learner_leaves_the_runs_of_the_others(ring, tmp_path):
+    folder = Path(shutil.copytree(ring, tmp_path / "run"))
+    before = times_of(folder)
+    with xr.open_dataset(folder / "scores.nc") as scores:
+        whole = float(scores["added_rms"].sel(model="linear").mean())
+    limited = "{type: Limited, quantile: 0.999}"
+    guards = f"guards={{linear: [{limited}, {{type: Damped, factor: 0.5}}], twice: [{limited}]}}"
+    run_experiment(RING, overrides=(guards,), folder=folder, quiet=True)
+    after = times_of(folder)
+    kept = [name for name in before if name.startswith(("free/", "leads/", "closures/"))]
+    again = {name for name in kept if after[name] != before[name]}
+    assert again == {"free/linear.nc", "leads/linear.nc"}
+    with xr.open_dataset(folder / "scores.nc") as scores:
+        assert float(scores["added_rms"].sel(model="linear").mean()) < 0.7 * whole
+
+
 @pytest.mark.parametrize(
     ("sections", "words"),
     [
@@ -121,7 +137,10 @@ def test_another_level_scores_again_and_runs_nothing_again(ring, tmp_path):
         ({"iterate": {"linaer": 2}}, "iterate names 'linaer', which is no learner; did you mean"),
         ({"nudging": {"timescale": -1.0}}, "the timescale is -1; relaxation needs a positive"),
         ({"nudging": {"timescal": 1.0}}, "has no setting 'timescal'; did you mean 'timescale'"),
-        ({"guards": ["Tapred"]}, "there is no 'Tapred'"),
+        ({"guards": ["Tapred"]}, "guards.0: there is no 'Tapred'"),
+        ({"guards": {"twice": ["Tapred"]}}, "guards.twice.0: there is no 'Tapred'"),
+        ({"guards": {"linaer": []}}, "guards names 'linaer', which is no learner; did you mean"),
+        ({"guards": {"type": "Damped"}}, "guards is .'type': 'Damped'.; it should be a valid list"),
         ({"data": {"duration": "40 days", "every": 0.04}}, "data.duration is '40 days'"),
         ({"data": {"duration": 40.01, "every": 0.04}}, "data.duration is 40.01, which is no"),
         (

@@ -43,7 +43,7 @@ def test_a_guard_with_nothing_to_look_at_is_refused(tmp_path):
 def test_a_guard_looks_at_the_features_of_the_learner_where_none_are_said(tmp_path):
     said = load_experiment(changed(tmp_path, guards=["Guarded"]))
     features = nudged_inputs.features_of(said, "twice")
-    guard = nudged_inputs.guarded(said, nudged_inputs.Zero(), features=features)
+    guard = nudged_inputs.guarded(said, "twice", nudged_inputs.Zero(), features=features)
     assert guard.features.radius == 1
 
 

@@ -143,6 +143,7 @@ def _named(model: Any) -> list[str]:
 
 def _is_union_branch(part: Any) -> bool:
     """Return whether a part of a location is not a key but pydantic's name for a choice."""
-    return part in ("[key]", "str", "float", "bool", "dict[str,any]", "list[str]") or (
-        isinstance(part, str) and part.startswith(("constrained", "nullable", "function-"))
+    choices = ("constrained", "nullable", "function-", "list[", "dict[")
+    return part in ("[key]", "str", "float", "bool") or (
+        isinstance(part, str) and part.startswith(choices)
     )

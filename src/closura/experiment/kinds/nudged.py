@@ -1,5 +1,6 @@
 """An experiment that nudges a model to a truth, learns what that took, and runs it free."""
 
+from collections.abc import Collection, Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
@@ -85,17 +86,23 @@ def _settle(experiment: "Experiment") -> Skeleton:
         )
     if evaluate.forecasts and evaluate.lead:
         check_multiple("evaluate.lead", evaluate.lead, "evaluate.every", evaluate.every)
-    for name in settings.iterate:
-        if name not in settings.learners:
-            raise ValueError(
-                f"iterate names {name!r}, which is no learner{nearest(name, settings.learners)} "
-                f"There are: {', '.join(settings.learners)}."
-            )
+    _check_named("iterate", settings.iterate, settings.learners)
+    if not isinstance(settings.guards, list):
+        _check_named("guards", settings.guards, settings.learners)
     check_closures(experiment)
     coupling = settings.coupling.model_copy(
         update={"every": _steps_of(settings.coupling.every, coarse)}
     )
     return settings.model_copy(update={"data": data, "evaluate": evaluate, "coupling": coupling})
+
+
+def _check_named(section: str, names: Iterable[str], learners: Collection[str]) -> None:
+    for name in names:
+        if name not in learners:
+            raise ValueError(
+                f"{section} names {name!r}, which is no learner{nearest(name, learners)} "
+                f"There are: {', '.join(learners)}."
+            )
 
 
 def _in_time_units(section: Any, name: str, units: str) -> Any:
@@ -167,7 +174,8 @@ def _fits(work: Work) -> list[Step]:
                 "learner": said["learners"][name], "seed": [said["seed"], seed]
             }  # fmt: skip
             if again:
-                part |= {"iterate": again} | some(said, "guards", "coupling", "nudging", "coarse")
+                part |= {"iterate": again} | some(said, "coupling", "nudging", "coarse")
+                part |= _guards(work, name)
             needs = ("pairs/nudging", *(fit_name(n, seed) for n in experiment.needs[name]))
             make = partial(stages.learn_again, work, name, seed)
             outputs = closure_files(name, seed)
@@ -178,9 +186,9 @@ def _fits(work: Work) -> list[Step]:
 def _scores(work: Work, base: dict[str, Any], learning: list[Step]) -> list[Step]:
     said = work.experiment.resolved()
     learners = {"learners": list(said["learners"])}
-    hybrid = some(said, "coarse", "coupling", "guards", "seed", "precision")
-    hybrid |= some(said["data"], *DATE)
+    hybrid = some(said, "coarse", "coupling", "seed", "precision") | some(said["data"], *DATE)
     steps = _runs(work, base | hybrid)
+    hybrid |= some(said, "guards")
     truths = () if said["truth"] is None else ("truth/test", "truth/independent")
     part = base | hybrid | learners | {"rule": RULE, "evaluate": said["evaluate"]}
     level = some(said, "seed") | learners | some(said["evaluate"], "samples", "level")
@@ -205,21 +213,26 @@ def _runs(work: Work, part: dict[str, Any]) -> list[Step]:
     ahead = part | some(evaluate, "forecasts", "lead", "every")
     steps = []
     for name in (NO_CLOSURE, *said["learners"]):
+        own = {"model": name} | ({} if name == NO_CLOSURE else _guards(work, name))
         for seed in range(1 if name == NO_CLOSURE else said["seeds"]):
             title = f"online/{name}" + (f"/seed_{seed}" if seed else "")
             needs = truths if name == NO_CLOSURE else (*truths, fit_name(name, seed))
             steps.append(
-                Step(title, "online", free | {"model": [name, seed]}, needs,
+                Step(title, "online", free | own | {"seed": [said["seed"], seed]}, needs,
                      (stages.statistics_file(name, seed),),
                      partial(scores.run_free, work, name, seed))
             )  # fmt: skip
         if scores.has_forecasts(work):
             steps.append(
-                Step(f"online/{name}/forecasts", "online", ahead | {"model": name},
+                Step(f"online/{name}/forecasts", "online", ahead | own,
                      (*truths, f"online/{name}"), (stages.leads_file(name),),
                      partial(scores.make_forecasts, work, name))
             )  # fmt: skip
     return steps
+
+
+def _guards(work: Work, learner: str) -> dict[str, Any]:
+    return {"guards": cast(NudgedExperiment, work.experiment.settings).guards_of(learner)}
 
 
 KIND = Kind(

@@ -42,24 +42,32 @@ def nudging_closure(experiment: Experiment) -> AbstractClosure:
 
 
 def guarded(
-    experiment: Experiment, closure: AbstractClosure, pairs: Any = None, *, features: Any = None
+    experiment: Experiment,
+    learner: str,
+    closure: AbstractClosure,
+    pairs: Any = None,
+    *,
+    features: Any = None,
 ) -> AbstractClosure:
     """Return a closure inside the guards of the experiment, the first guard innermost.
 
     Args:
         experiment: The experiment.
+        learner: Who learned it.
         closure: What is guarded.
         pairs: What guards take limits and ranges from; without them they are built alone.
         features: What `Guarded` looks at where the experiment does not say; see `features_of`.
     """
     settings = cast(NudgedExperiment, experiment.settings)
-    for number, spec in enumerate(settings.guards):
+    guards = settings.guards_of(learner)
+    where = "guards" if isinstance(settings.guards, list) else f"guards.{learner}"
+    for number, spec in enumerate(guards):
         said = {"type": spec} if isinstance(spec, str) else dict(spec)
-        built = build("closures", said | {"closure": closure}, path=f"guards.{number}")
+        built = build("closures", said | {"closure": closure}, path=f"{where}.{number}")
         if isinstance(built, Guarded) and built.features is None:
             built = replace(built, features=features)
         closure = cast(AbstractClosure, built)
-    if pairs is not None and settings.guards and hasattr(closure, "fit"):
+    if pairs is not None and guards and hasattr(closure, "fit"):
         closure = closure.fit(pairs)
     return closure
 
@@ -78,7 +86,7 @@ def check_closures(experiment: Experiment) -> None:
     nudging_closure(experiment)
     date_of(experiment)
     for name in experiment.learners:
-        inside = guarded(experiment, Zero(), features=features_of(experiment, name))
+        inside = guarded(experiment, name, Zero(), features=features_of(experiment, name))
         while isinstance(inside, AbstractGuard):
             if isinstance(inside, Guarded) and inside.features is None:
                 raise ValueError(

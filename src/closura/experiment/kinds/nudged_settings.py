@@ -109,7 +109,8 @@ class NudgedExperiment(LearningSkeleton):
         processes: How many fit each network together.
         iterate: For some learners, how often the corrected model is nudged again, and what it
             still lacks added (Krinner et al. 2026).
-        guards: Closures around every learned one, the innermost first.
+        guards: Closures around every learned one, the innermost first; or such a list by learner,
+            and those left out have none.
         coupling: Where and how often they act.
         evaluate: How free runs are scored.
     """
@@ -122,10 +123,14 @@ class NudgedExperiment(LearningSkeleton):
     data: NudgedData
     processes: Processes = 1
     iterate: dict[Name, Annotated[int, Field(ge=1, le=20)]] = Field(default={})
-    guards: list[Spec] = Field(default=[])
+    guards: list[Spec] | dict[Name, list[Spec]] = Field(default=[])
     coupling: Acting = Acting()
     evaluate: FreeRuns
 
     def models(self) -> Mapping[str, Spec]:
         found: dict[str, Any] = {"coarse": self.coarse}
         return found if self.truth is None else found | {"truth": self.truth}
+
+    def guards_of(self, learner: str) -> list[Spec]:
+        """Return the guards around what a learner learned, the innermost first."""
+        return self.guards if isinstance(self.guards, list) else self.guards.get(learner, [])

@@ -119,9 +119,9 @@ def _nudged_again(work: Work, name: str, learned: list[Any]) -> Any:
 def corrected(work: Work, name: str, closure: Any, *, record: bool = False) -> Any:
     """Return the coarse model with the learned closure of a learner, inside its guards."""
     said, model = nudged_settings(work).coupling, work.experiment.model("coarse")
-    pairs = work.pairs(TRAINING) if nudged_settings(work).guards else None
+    pairs = work.pairs(TRAINING) if nudged_settings(work).guards_of(name) else None
     features = features_of(work.experiment, name)
-    inside = guarded(work.experiment, closure, pairs, features=features)
+    inside = guarded(work.experiment, name, closure, pairs, features=features)
     return couple(model, inside, at=said.at, every=cast(int, said.every), record=record)
 
 
