@@ -90,7 +90,7 @@ def test_the_guard_keeps_count_of_what_it_limits(scores):
 def test_the_report_gives_a_verdict_for_every_learner(ring):
     page = (ring / "report.html").read_text()
     for learner in ("linear", "twice"):
-        assert f"{learner} brings it to" in page
+        assert f"<li>{learner} brings it to" in page  # a line each
     assert "A gain counts as an improvement only if" in page
 
 

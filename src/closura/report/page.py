@@ -1,6 +1,6 @@
 """The page itself: sections filled from the material, rendered, written whole."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from closura import __version__
 from closura.data.store import write_atomically
 from closura.report.drawing import Absence, Drawn, Picture, styled
 from closura.report.expectations import checks_of
-from closura.report.kinds import page_of
+from closura.report.kinds import Sentence, page_of
 from closura.report.material import Material, gather
 from closura.report.run_folder import read_run_folder
 from closura.report.words import protocol_of, warnings_of
@@ -62,7 +62,7 @@ def render(material: Material, drawn: list[Drawn]) -> str:
         style=(package / "page.css").read_text("utf-8"),
         name=run.name,
         description=str(run.experiment.get("description") or ""),
-        summary=page.summary(material),
+        summary=_paragraphs(page.summary(material)),
         warnings=warnings_of(material),
         tables=page.tables(material),
         page=page,
@@ -118,3 +118,14 @@ def _without(values: Mapping[str, Any], *names: str) -> dict[str, Any]:
 def _write_whole(path: Path, content: bytes) -> None:
     with write_atomically(path) as temporary:
         Path(temporary).write_bytes(content)
+
+
+def _paragraphs(parts: Sequence[Sentence]) -> list[Sentence]:
+    """Join sentences that follow one another; a list among them stays a list of lines."""
+    found: list[Sentence] = []
+    for part in parts:
+        if isinstance(part, str) and found and isinstance(found[-1], str):
+            found[-1] += f" {part}"
+        else:
+            found.append(part)
+    return found

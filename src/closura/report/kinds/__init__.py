@@ -1,7 +1,7 @@
 """What the report of each kind of experiment consists of: one table, one module a kind."""
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -21,13 +21,17 @@ PAGES = {
 }
 
 
+Sentence = str | list[str]
+
+
 @dataclass(frozen=True)
 class Page:
     """What the page of one kind shows; the page itself knows no kind.
 
     Args:
         painters: The figures, in order.
-        summary: The sentences that a hurried reader should see first.
+        summary: The sentences that a hurried reader should see first; a list among them is shown
+            as lines of its own.
         tables: The tables of scores.
         rows: The table of scores in plain text, for the command line.
         settings: Sections of the experiment to spell out.
@@ -38,7 +42,7 @@ class Page:
     """
 
     painters: tuple[Callable[["Material"], "Drawn"], ...]
-    summary: Callable[["Material"], list[str]]
+    summary: Callable[["Material"], Sequence[Sentence]]
     tables: Callable[["Material"], list["Table"]]
     rows: Callable[["RunFolder"], "Rows"]
     settings: tuple[str, ...]

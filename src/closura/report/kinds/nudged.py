@@ -9,7 +9,7 @@ from closura.evaluation.scores import FLOOR, NO_CLOSURE
 from closura.report.cast import Role
 from closura.report.figures import circulation, columns, free_runs, training
 from closura.report.figures.free_runs import shown_variables
-from closura.report.kinds import Page
+from closura.report.kinds import Page, Sentence
 from closura.report.material import Material
 from closura.report.numbers import (
     Interval,
@@ -90,14 +90,14 @@ def _row(
     return row
 
 
-def summary(material: Material) -> list[str]:
+def summary(material: Material) -> list[Sentence]:
     """Return the sentences that a hurried reader should see first."""
     run = material.run
     said = run.experiment
     truth = type_of(said.get("truth")) or f"the file {(said.get('reference') or {}).get('file')}"
     coarse = type_of(said.get("coarse"))
     count = len(run.learners)
-    sentences = [
+    sentences: list[Sentence] = [
         f"{coarse} was nudged to {truth}, {count} learner{'s' if count != 1 else ''} fitted to "
         "what that took, and each was added to a free run."
     ]
@@ -106,7 +106,7 @@ def summary(material: Material) -> list[str]:
         return [*sentences, "No scores are in the run folder yet: nothing can be said about skill."]
     for variable in variables:
         sentences.append(_before(material, variable))
-        sentences += [_after(material, role.name, variable) for role in material.cast.closures]
+        sentences.append([_after(material, r.name, variable) for r in material.cast.closures])
     return [*sentences, RULE]
 
 
