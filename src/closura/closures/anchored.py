@@ -44,7 +44,7 @@ class Anchored(AbstractGuard):
         averaging: Over how long the state is averaged, the e-folding time of a running mean that
             begins at the mean state; None draws the state as it is.
         mean: Mean state by field. `fit` fills it in.
-        weight: Of the newest state in the running mean. `couple` fills it in.
+        interval: How far apart it acts. `couple` fills it in.
 
     Raises:
         ValueError: A time is not positive, or too short for the step.
@@ -58,7 +58,7 @@ class Anchored(AbstractGuard):
     timescale: Any
     averaging: Any = None
     mean: dict[str, Array] | None = None
-    weight: float | None = None
+    interval: float | None = None
 
     def __check_init__(self):
         for name, said in _named(self.timescale):
@@ -93,7 +93,7 @@ class Anchored(AbstractGuard):
         if self.averaging is None:
             return settled
         span = duration(self.averaging, name="Anchored: averaging", time_units=model.time_units)
-        return replace(settled, averaging=span, weight=-math.expm1(-step / span))
+        return replace(settled, averaging=span, interval=step)
 
     def learn(self, pairs: Pairs) -> "Anchored":
         """Return this guard with the mean of the states, one piece of the record at a time.
@@ -126,14 +126,14 @@ class Anchored(AbstractGuard):
             return super()._watched(fields, inputs, memory, key)
         own, running = memory
         tendency, after, shares = self._inside(fields, inputs, own, key)
-        if self.weight is None:
+        if self.interval is None:
             raise ValueError(
                 "Anchored does not know how long a step is, which its running mean needs; couple "
                 "it to a model."
             )
+        weight = -jnp.expm1(-self.interval / self.averaging)
         running = {
-            name: past + self.weight * (field(fields, name) - past)
-            for name, past in running.items()
+            name: past + weight * (field(fields, name) - past) for name, past in running.items()
         }
         drawn, share = self.guard(running, tendency, inputs)
         return drawn, (after, running), shares | share
