@@ -4,6 +4,7 @@ import jax
 import numpy as np
 import pytest
 import xarray as xr
+import zarr
 
 import closura as cl
 from closura.core.lazy import is_lazy
@@ -118,3 +119,19 @@ def test_a_damaged_chunk_is_named(tmp_path):
     chunk.write_bytes(chunk.read_bytes()[:-9])
     with pytest.raises(ValueError, match=r"input 'u' cannot be read at times 0 to 7 .* is damaged"):
         in_memory(stored)
+
+
+def test_only_what_packs_well_is_packed(tmp_path):
+    noise = np.random.default_rng(0).normal(size=(2, 8, 50)).astype("f4")
+    smooth = np.broadcast_to(np.linspace(0, 1, 50, dtype="f4"), noise.shape).copy()
+    pairs = Pairs({"u": noise, "q": smooth}, {"u": noise}, np.arange(8.0), Passport("file"))
+    folder = cl.save_pairs(tmp_path / "pairs.zarr", pairs)
+    arrays = {name: zarr.open_array(folder / name, mode="r") for name in ("u", "q", "u_tendency")}
+    packed = {
+        name: any(codec["name"] == "blosc" for codec in array.metadata.to_dict()["codecs"])
+        for name, array in arrays.items()
+    }
+    assert packed == {"u": False, "q": True, "u_tendency": False}
+    stored = sum(array.nbytes_stored() for array in arrays.values())
+    assert stored < 0.8 * sum(array.nbytes for array in arrays.values())
+    assert_same(pairs, cl.load_pairs(folder, lazy=True))

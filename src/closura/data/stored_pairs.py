@@ -149,8 +149,12 @@ def _packs_well(values: Any) -> bool:
     Winds and tendencies lose a tenth of their bytes, which is less than a read saves; smooth
     fields, and those that are zero in places, lose more. Told from the middle of the record.
     """
-    first, middle = (slice(n // 2, n // 2 + 1) for n in np.shape(values)[:2])
-    sample = np.ascontiguousarray(np.asarray(values[first, middle])).reshape(-1)
+    series, times, *field = np.shape(values)
+    each = max(1, int(np.prod(field)) * values.dtype.itemsize)
+    rows = min(series, max(1, SAMPLE // each))
+    instants = min(times, max(1, SAMPLE // (each * rows)))
+    some, then = (series - rows) // 2, (times - instants) // 2
+    sample = np.ascontiguousarray(values[some : some + rows, then : then + instants]).reshape(-1)
     sample = sample[: SAMPLE // sample.dtype.itemsize]
     packed = blosc.compress(sample, b"lz4", 5, blosc.SHUFFLE)
     return len(packed) <= WORTH * sample.nbytes
