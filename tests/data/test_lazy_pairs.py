@@ -122,8 +122,8 @@ def test_a_damaged_chunk_is_named(tmp_path):
 
 
 def test_only_what_packs_well_is_packed(tmp_path):
-    noise = np.random.default_rng(0).normal(size=(2, 8, 50)).astype("f4")
-    smooth = np.broadcast_to(np.linspace(0, 1, 50, dtype="f4"), noise.shape).copy()
+    noise = np.random.default_rng(0).normal(size=(2, 8, 500)).astype("f4")
+    smooth = np.broadcast_to(np.linspace(0, 1, 500, dtype="f4"), noise.shape).copy()
     pairs = Pairs({"u": noise, "q": smooth}, {"u": noise}, np.arange(8.0), Passport("file"))
     folder = cl.save_pairs(tmp_path / "pairs.zarr", pairs)
     arrays = {name: zarr.open_array(folder / name, mode="r") for name in ("u", "q", "u_tendency")}
