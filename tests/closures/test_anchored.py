@@ -103,7 +103,39 @@ def test_what_passes_is_left_to_itself_and_what_lasts_is_called_back():
     assert asked["wave"] < 0.01
 
 
-def test_averaging_comes_back_from_a_file_and_through_a_coupled_run(tmp_path, box):
+@pytest.mark.parametrize("at", ["step", "tendency"])
+@pytest.mark.parametrize("every", [1, 4])
+def test_in_a_run_the_mean_goes_on_in_the_time_of_the_model(at, every):
+    mean = jnp.linspace(-1.0, 2.0, 7)
+    guard = cl.Anchored(cl.Zero(), {"X": 2.0}, averaging=3.0, mean={"X": mean})
+    hybrid = cl.couple(cl.Lorenz96(K=7, dt=0.05), guard, at=at, every=every)
+    state = hybrid.initial_state(jax.random.key(1))
+    states, end = cl.rollout(hybrid, hybrid.start(state), 40)
+    # Inside the tendency a term sees the state at the beginning of a step, else the stepped one.
+    seen = np.concatenate([np.asarray(state.X)[None], np.asarray(states.X)])[:40][::every]
+    kept = np.exp(-0.05 * every / 3.0)
+    running = np.asarray(mean)
+    for x in seen:
+        running = kept * running + (1 - kept) * x
+    memory = end.memory.terms[0]
+    found = (memory if every == 1 else memory.memory)[1]["X"]
+    if at == "tendency":
+        np.testing.assert_allclose(found, running, rtol=1e-6)
+    else:  # which nobody but the term has seen: a step later, and a step of it off
+        np.testing.assert_allclose(found, running, atol=0.25)
+
+
+def test_one_inside_another_is_told_apart():
+    pairs = made_pairs(times=11)
+    inner = averaged(pairs)
+    outer = cl.Anchored(inner, {"u": 5.0}, averaging=8.0).fit(pairs)
+    outer = outer.bind(cl.Lorenz96(K=7, dt=0.05), interval=0.1)
+    share = outer.share(fields_of(pairs))
+    assert set(share) == {"anchored", "anchored_2"}
+    assert float(share["anchored"]) == 1.0 and float(share["anchored_2"]) < 0.5
+
+
+def test_averaging_comes_back_from_a_file(tmp_path, box):
     pairs = made_pairs(times=9)
     guard = averaged(pairs)
     again = cl.load_closure(cl.save_closure(tmp_path, guard))

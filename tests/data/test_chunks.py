@@ -69,7 +69,7 @@ def test_a_damaged_and_a_missing_chunk_are_errors(codecs, tmp_path):
     right = file.read_bytes()
     flipped = bytearray(right)
     flipped[30] ^= 1
-    for wrong in (bytes(flipped), right[:-1], right + b"0", right[:9]):
+    for wrong in (bytes(flipped), right[:-1], right + b"0", right[:9], b"", b"\0", b"\0\0\0\0"):
         file.write_bytes(wrong)
         with pytest.raises(ValueError, match="chunk c/0/1/0 does not agree with its checksum"):
             chunks(slice(0, 4), slice(3, 6))

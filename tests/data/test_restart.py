@@ -26,9 +26,11 @@ PLAIN = cl.Lorenz96(K=7, dt=0.01)
 HYBRID = cl.couple(
     cl.couple(cl.Lorenz96(K=7, dt=0.01, stepper="ab3"), CUBIC + NOISE), NOISE, every=3
 )
+ANCHORED = cl.Anchored(CUBIC, 0.7, averaging=0.3, mean={"X": jnp.linspace(-1.0, 1.0, 7)})
 MODELS = {
     "plain": PLAIN,
     "hybrid with noise, ab3": HYBRID,
+    "memory in a guard": cl.couple(PLAIN, ANCHORED, every=2),
     "two scales": cl.Lorenz96TwoScale(K=5, J=3),
 }
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from closura.closures.anchored import Anchored
 from closura.closures.guards import AbstractGuard
 from closura.closures.physical import PolynomialClosure
 from closura.core.closure import AbstractClosure, AbstractMemorylessClosure
@@ -155,3 +156,16 @@ def test_what_guards_did_is_of_the_last_call_of_a_recorded_term(every, at):
         kept, _ = rollout(model, model.start(state, None, inputs.at(0)), 40, inputs=inputs)
         seen = np.concatenate([[state.X[0]], np.asarray(kept.X)[:, 0]])[called]
         np.testing.assert_allclose(found["mean_share_saw"], seen, rtol=1e-10)
+
+
+@pytest.mark.parametrize("every", [1, 3])
+def test_a_guard_with_memory_is_asked_with_its_present_one(every):
+    guard = Anchored(PolynomialClosure((0.5,)), 2.0, averaging=1.0, mean={"X": jnp.zeros(5)})
+    lengths = Lengths(duration=2.0, discard=0.0, every=0.04, block=0.4)
+    shares = []
+    for record in (True, False):
+        model = couple(Lorenz96(K=5, dt=0.01), guard, every=every, record=record)
+        state = model.initial_state(jax.random.key(1))
+        shares.append(free_run(model, state, lengths)["mean_share_anchored"].values)
+    assert shares[0].max() > 0.3
+    np.testing.assert_allclose(shares[1], shares[0], atol=0.05)

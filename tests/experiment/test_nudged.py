@@ -129,6 +129,9 @@ def test_a_guard_around_one_learner_leaves_the_runs_of_the_others(ring, tmp_path
         assert float(scores["added_rms"].sel(model="linear").mean()) < 0.7 * whole
 
 
+ANCHORED = {"type": "Anchored"}
+
+
 @pytest.mark.parametrize(
     ("sections", "words"),
     [
@@ -140,7 +143,10 @@ def test_a_guard_around_one_learner_leaves_the_runs_of_the_others(ring, tmp_path
         ({"guards": ["Tapred"]}, "guards.0: there is no 'Tapred'"),
         ({"guards": {"twice": ["Tapred"]}}, "guards.twice.0: there is no 'Tapred'"),
         ({"guards": {"linaer": []}}, "guards names 'linaer', which is no learner; did you mean"),
-        ({"guards": {"type": "Damped"}}, "guards is .'type': 'Damped'.; it should be a valid list"),
+        ({"guards": {"type": "Damped"}}, "guards: found .*; write a list, e.g. .{type: Damped}"),
+        ({"guards": {"twice": "Damped"}}, "guards: twice is 'Damped'; write a list, e.g."),
+        ({"guards": [ANCHORED | {"timescale": "5 days"}]}, "timescale is '5 days' and the time"),
+        ({"guards": [ANCHORED | {"timescale": 0.001}]}, "timescale is 0.001 and it acts over"),
         ({"data": {"duration": "40 days", "every": 0.04}}, "data.duration is '40 days'"),
         ({"data": {"duration": 40.01, "every": 0.04}}, "data.duration is 40.01, which is no"),
         (

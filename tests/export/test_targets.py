@@ -11,6 +11,7 @@ import netCDF4
 import numpy as np
 import pytest
 
+from closura.closures.anchored import Anchored
 from closura.closures.fallback import Fallback
 from closura.closures.features import Stencil, Whole
 from closura.closures.physical import PolynomialClosure
@@ -279,6 +280,14 @@ def test_guards_that_only_jax_computes_leave_as_stablehlo(pairs, key, tmp_path):
     wanted = other.tendency({"X": X[0], "Z": Z[0]})["X"]
     np.testing.assert_allclose(found[2], wanted[2], rtol=1e-12)
     np.testing.assert_allclose(found[5], 0.5 + X[0, 5] ** 2, rtol=1e-12)
+
+
+def test_what_remembers_is_refused_as_stablehlo(alone, tmp_path):
+    guard = Anchored(PolynomialClosure([0.5, 0.0, 1.0]), {"X": 2.0}, averaging=3.0).fit(alone)
+    export_closure(replace(guard, averaging=None), tmp_path / "a", pairs=alone, to="stablehlo")
+    with pytest.raises(ValueError, match="the closure remembers what it saw"):
+        export_closure(guard, tmp_path / "b", pairs=alone, to="stablehlo")
+    assert not (tmp_path / "b").exists()
 
 
 def test_numbers_that_cancel_are_double_within_a_single_function(alone, tmp_path):

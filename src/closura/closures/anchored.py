@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array
 
 from closura.closures.features import field
-from closura.closures.guards import AbstractGuard, Shares, Tendency
+from closura.closures.guards import AbstractGuard, Shares, Tendency, numbered
 from closura.core.closure import AbstractClosure
 from closura.core.durations import duration
 from closura.core.learner import Pairs
@@ -28,8 +28,9 @@ class Anchored(AbstractGuard):
 
     With `averaging`, it is the running mean of the state that is drawn, not the state: what lasts
     is called back, and what passes, eddies and storms, is left to itself, even where the timescale
-    is short. Below four times `averaging` a departure that does not decay by itself swings, with
-    period 2 pi sqrt(timescale averaging), before it comes to rest.
+    is short. A departure that does not decay by itself then swings, with a period of about
+    2 pi sqrt(timescale averaging), and comes to rest within twice `averaging` or so: discard that
+    much of a run.
 
     The mean has no season: for records without one, or of one season.
 
@@ -136,7 +137,7 @@ class Anchored(AbstractGuard):
             name: past + weight * (field(fields, name) - past) for name, past in running.items()
         }
         drawn, share = self.guard(running, tendency, inputs)
-        return drawn, (after, running), shares | share
+        return drawn, (after, running), numbered(shares, share)
 
     def guard(self, fields: Any, tendency: Tendency, inputs: Any) -> tuple[Tendency, Shares]:
         drawn = self._relaxation(fields)

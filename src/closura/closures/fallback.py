@@ -6,7 +6,7 @@ from typing import Any
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from closura.closures.guards import AbstractGuard, Shares, Tendency, columns_with
+from closura.closures.guards import AbstractGuard, Shares, Tendency, columns_with, numbered
 from closura.core.closure import AbstractClosure, fold
 from closura.core.learner import Pairs
 
@@ -57,7 +57,7 @@ class Fallback(AbstractGuard):
             instead, other = self.baseline(fields, inputs, other, fold(key, 1))
             after = (after, other)
         found, filled = self._filled(tendency, instead)
-        return found, after, shares | filled
+        return found, after, numbered(shares, filled)
 
     def _filled(self, tendency: Tendency, instead: Tendency) -> tuple[Tendency, Shares]:
         bad = {name: ~jnp.isfinite(rate) for name, rate in tendency.items()}

@@ -92,10 +92,16 @@ class AbstractGuard(AbstractClosure):
     def _watched(self, fields, inputs, memory, key) -> tuple[Tendency, Any, Shares]:
         tendency, after, shares = self._inside(fields, inputs, memory, key)
         guarded, own = self.guard(fields, tendency, inputs)
-        for name, value in own.items():
-            count = 1 + sum(known.rstrip("_0123456789") == name for known in shares)
-            shares |= {name if count == 1 else f"{name}_{count}": value}
-        return guarded, after, shares
+        return guarded, after, numbered(shares, own)
+
+
+def numbered(shares: Shares, own: Shares) -> Shares:
+    """Return shares with those of one guard more; a name that comes again ends with a number."""
+    found = dict(shares)
+    for name, value in own.items():
+        count = 1 + sum(known.rstrip("_0123456789") == name for known in found)
+        found[name if count == 1 else f"{name}_{count}"] = value
+    return found
 
 
 class Tapered(AbstractGuard):

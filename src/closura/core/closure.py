@@ -39,7 +39,8 @@ class AbstractClosure(eqx.Module):
         Args:
             model: The model that it is coupled to, bare: time step, coordinates, variables.
             interval: Time that a tendency of it is added for at a stretch [time unit]: the time
-                step times `every`; 0 inside the tendency, where the stepper integrates it.
+                step times `every`; 0 inside the tendency of every step, where the stepper
+                integrates it.
         """
         return self
 

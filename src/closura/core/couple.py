@@ -237,6 +237,7 @@ def compose(
         )
     if every < 1:
         raise ValueError(f"every is {every}; it counts time steps and must be 1 or more.")
-    closure = closure.bind(inner, interval=every * inner.dt if at == "step" else 0.0)
+    held = at == "step" or every > 1
+    closure = closure.bind(inner, interval=every * inner.dt if held else 0.0)
     added = tuple(Term(term, at, every, record, apply) for term in terms(closure))
     return Coupled(inner, (*earlier, *added))

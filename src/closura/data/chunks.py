@@ -91,10 +91,13 @@ class Chunks:
         """Return a chunk as it is stored and its checksum, good until this thread reads another."""
         with open(file, "rb", buffering=0) as opened:
             size = os.fstat(opened.fileno()).st_size
+            if size <= CHECKSUM:
+                return np.empty(0, np.uint8), b"too short"
             if size > len(getattr(self._own, "room", ())):
                 self._own.room = np.empty(size, np.uint8)
             found = self._own.room[:size]
-            opened.readinto(found)
+            if _fill(opened, found) < size:
+                return found, b"too short"
         return found[:-CHECKSUM], found[-CHECKSUM:].tobytes()
 
 
@@ -104,7 +107,15 @@ def _read_plain(file: Path, place: np.ndarray) -> bool:
     with open(file, "rb", buffering=0) as opened:
         for start in range(0, place.size, AT_ONCE):
             part = place[start : start + AT_ONCE]
-            if opened.readinto(part) != part.size:
+            if _fill(opened, part) < part.size:
                 return False
             found = google_crc32c.extend(found, part)
-        return opened.read() == found.to_bytes(CHECKSUM, "little")
+        return opened.read(CHECKSUM + 1) == found.to_bytes(CHECKSUM, "little")
+
+
+def _fill(opened: Any, place: np.ndarray) -> int:
+    """Read until a place is full, or the file ends, and return how many bytes there were."""
+    done = 0
+    while done < place.size and (more := opened.readinto(place[done:])):
+        done += more
+    return done

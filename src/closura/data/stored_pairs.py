@@ -151,8 +151,8 @@ def _packs_well(values: Any) -> bool:
     """
     series, times, *field = np.shape(values)
     each = max(1, int(np.prod(field)) * values.dtype.itemsize)
-    rows = min(series, max(1, SAMPLE // each))
-    instants = min(times, max(1, SAMPLE // (each * rows)))
+    rows = max(1, min(series, SAMPLE // each))
+    instants = max(1, min(times, SAMPLE // (each * rows)))
     some, then = (series - rows) // 2, (times - instants) // 2
     sample = np.ascontiguousarray(values[some : some + rows, then : then + instants]).reshape(-1)
     sample = sample[: SAMPLE // sample.dtype.itemsize]

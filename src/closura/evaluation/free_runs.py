@@ -123,18 +123,21 @@ class Watch(eqx.Module):
                 key = name + ADDED
                 shown[key] = shown[key] + values if key in shown else values
         remaining = iter(records)
-        for term in model.terms:
+        for term, memory in zip(model.terms, snapshot.memory.terms, strict=True):
             record = next(remaining) if term.record else None
             if hasattr(term.closure, "share") and not term.closure.random:
-                done = self._share(term, record, model.fields(snapshot.state), snapshot, inputs)
+                own = memory if term.every == 1 else memory.memory
+                done = (
+                    term.closure.share(model.fields(snapshot.state), inputs, memory=own)
+                    if record is None
+                    else self._share(term, record, snapshot)
+                )
                 shown |= {SHARE + name: jnp.asarray(value) for name, value in done.items()}
         return shown
 
-    def _share(self, term: Term, record: Any, fields: Any, snapshot: Snapshot, inputs: Any) -> Any:
-        """Return what a term's guards did when it last acted, or would do now."""
+    def _share(self, term: Term, record: Any, snapshot: Snapshot) -> Any:
+        """Return what a recorded term's guards did when it last acted."""
         guard: Any = term.closure
-        if record is None:
-            return guard.share(fields, inputs)
         called = (snapshot.step - 1) // term.every * term.every
         given = None if self.inputs is None else self.inputs.at(called)
         return guard.share(record.before, given, memory=record.memory)

@@ -58,6 +58,7 @@ def export_stablehlo(
     with whole_folder(folder) as built, jax.enable_x64(True):
         closure = settle(closure, pairs[0], check=False)
         fields, outside, states = _fields(closure, pairs)
+        _refuse_memory(closure, fields)
         figures: dict[str, Any] = {
             "closura": __version__,
             "cases": sum(states.values()),
@@ -117,6 +118,16 @@ def _calls(closure: AbstractClosure) -> Callable:
         return closure(fields, given, memory, jax.random.wrap_key_data(key))
 
     return jax.vmap(one)
+
+
+def _refuse_memory(closure: AbstractClosure, fields: dict[str, Any]) -> None:
+    """Raise ValueError where what a closure remembers would begin anew at every call."""
+    first = jax.tree.map(lambda values: jnp.asarray(values[0]), fields)
+    if not closure.random and jax.tree.leaves(closure.init(first)):
+        raise ValueError(
+            "the closure remembers what it saw (as Anchored does with averaging), and a StableHLO "
+            "file has no place for that; ship what is inside that guard."
+        )
 
 
 def _arguments(

@@ -89,10 +89,9 @@ def _settle(experiment: "Experiment") -> Skeleton:
     _check_named("iterate", settings.iterate, settings.learners)
     if not isinstance(settings.guards, list):
         _check_named("guards", settings.guards, settings.learners)
-    check_closures(experiment)
-    coupling = settings.coupling.model_copy(
-        update={"every": _steps_of(settings.coupling.every, coarse)}
-    )
+    every = _steps_of(settings.coupling.every, coarse)
+    check_closures(experiment, settings.coupling.at, every)
+    coupling = settings.coupling.model_copy(update={"every": every})
     return settings.model_copy(update={"data": data, "evaluate": evaluate, "coupling": coupling})
 
 

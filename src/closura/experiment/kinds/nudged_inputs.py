@@ -10,6 +10,7 @@ import numpy as np
 from closura.closures.guards import AbstractGuard
 from closura.closures.novelty import Guarded
 from closura.core.closure import AbstractClosure, Zero
+from closura.core.couple import compose
 from closura.core.inputs import Calendar, Inputs, Steady
 from closura.data.atmosphere import analysis_state, reference_fields
 from closura.data.border import to_dataset
@@ -77,8 +78,13 @@ def features_of(experiment: Experiment, learner: str) -> Any:
     return getattr(experiment.learner(learner, lambda _: Zero()), "features", None)
 
 
-def check_closures(experiment: Experiment) -> None:
-    """Refuse what cannot be built, before anything runs: nudging, guards, the date.
+def check_closures(experiment: Experiment, at: str | None, every: int) -> None:
+    """Refuse what cannot be built or coupled, before anything runs: nudging, guards, the date.
+
+    Args:
+        experiment: The experiment.
+        at: Where learned closures act; see `closura.couple`.
+        every: Time steps between two calls.
 
     Raises:
         ValueError: One of them cannot be, or a guard has no features to look at.
@@ -87,6 +93,7 @@ def check_closures(experiment: Experiment) -> None:
     date_of(experiment)
     for name in experiment.learners:
         inside = guarded(experiment, name, Zero(), features=features_of(experiment, name))
+        compose(experiment.model("coarse"), inside, at=at, every=every)
         while isinstance(inside, AbstractGuard):
             if isinstance(inside, Guarded) and inside.features is None:
                 raise ValueError(

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from closura.experiment.kinds.recorded import HeldOut
 from closura.experiment.specification import LearningSkeleton, Name, Processes, Section, Spec
@@ -126,6 +126,16 @@ class NudgedExperiment(LearningSkeleton):
     guards: list[Spec] | dict[Name, list[Spec]] = Field(default=[])
     coupling: Acting = Acting()
     evaluate: FreeRuns
+
+    @field_validator("guards", mode="before")
+    @classmethod
+    def _lists(cls, value: Any) -> Any:
+        for key, inside in value.items() if isinstance(value, dict) else ():
+            if key == "type":
+                raise ValueError(f"found {value!r}; write a list, e.g. [{{type: {inside}}}]")
+            if not isinstance(inside, list):
+                raise ValueError(f"{key} is {inside!r}; write a list, e.g. [{{type: Damped}}]")
+        return value
 
     def models(self) -> Mapping[str, Spec]:
         found: dict[str, Any] = {"coarse": self.coarse}
