@@ -58,7 +58,6 @@ def export_stablehlo(
     with whole_folder(folder) as built, jax.enable_x64(True):
         closure = settle(closure, pairs[0], check=False)
         fields, outside, states = _fields(closure, pairs)
-        _refuse_memory(closure, fields)
         figures: dict[str, Any] = {
             "closura": __version__,
             "cases": sum(states.values()),
@@ -164,6 +163,7 @@ def _fields(
     shapes = [(name, tuple(np.shape(first.inputs[name])[2:])) for name in dict.fromkeys(names)]
     found, given = spread_states(shapes, pairs, columns=points)
     kept = {name: found[name] for name, _ in shapes}
+    _refuse_memory(closure, kept)
     return kept, given, count_states(pairs, points)
 
 
