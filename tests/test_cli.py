@@ -224,7 +224,7 @@ def test_an_interrupted_run_says_how_to_go_on(tmp_path):
         not list((tmp_path / "run").glob(".truth.zarr.partial/*")) and time.monotonic() < deadline
     ):
         time.sleep(0.2)
-    for wait in (30, 120):  # Python drops an interrupt that falls into a finaliser: press it again
+    for wait in 8 * [20]:  # Python drops an interrupt that falls into a finaliser: press it again
         running.send_signal(signal.SIGINT)
         try:
             _, err = running.communicate(timeout=wait)
