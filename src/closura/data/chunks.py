@@ -75,30 +75,25 @@ class Chunks:
         whole = place.shape == self._array.chunks and place.flags.c_contiguous
         into = place if whole else np.empty(self._array.chunks, place.dtype)
         key = Path("c", *map(str, (*numbers, *(0 for _ in place.shape[2:]))))
-        if self._plain:
-            agrees = _read_plain(self._path / key, into.reshape(-1).view(np.uint8))
-        else:
-            packed, told = self._stored(self._path / key)
-            agrees = google_crc32c.value(packed) == int.from_bytes(told, "little")
-        if not agrees:
+        read = _read_plain if self._plain else self._read_packed
+        if not read(self._path / key, into.reshape(-1).view(np.uint8)):
             raise ValueError(f"chunk {key} does not agree with its checksum.")
-        if not self._plain:
-            blosc.decompress(packed, into)
         if not whole:
             place[...] = into[: place.shape[0], : place.shape[1]]
 
-    def _stored(self, file: Path) -> tuple[np.ndarray, bytes]:
-        """Return a chunk as it is stored and its checksum, good until this thread reads another."""
+    def _read_packed(self, file: Path, place: np.ndarray) -> bool:
+        """Unpack a chunk, in memory that is this thread's, if its checksum agrees; say whether."""
         with open(file, "rb", buffering=0) as opened:
             size = os.fstat(opened.fileno()).st_size
-            if size <= CHECKSUM:
-                return np.empty(0, np.uint8), b"too short"
             if size > len(getattr(self._own, "room", ())):
                 self._own.room = np.empty(size, np.uint8)
-            found = self._own.room[:size]
-            if _fill(opened, found) < size:
-                return found, b"too short"
-        return found[:-CHECKSUM], found[-CHECKSUM:].tobytes()
+            if size <= CHECKSUM or _fill(opened, self._own.room[:size]) < size:
+                return False
+        packed, told = np.split(self._own.room[:size], [size - CHECKSUM])
+        if google_crc32c.value(packed) != int.from_bytes(told.tobytes(), "little"):
+            return False
+        blosc.decompress(packed, place)
+        return True
 
 
 def _read_plain(file: Path, place: np.ndarray) -> bool:
