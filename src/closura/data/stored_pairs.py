@@ -136,11 +136,16 @@ def in_chunks(values: Any) -> Any:
         values = np.asarray(values)
         if values.nbytes <= CHUNK:
             return values
+    shape = (*_stretch(values, CHUNK), *values.shape[2:])
+    return from_array(values, chunks=shape, name=False)
+
+
+def _stretch(values: Any, most: int) -> tuple[int, int]:
+    """Return how many series, and how many times of these, take so many bytes at most."""
     series, times, *field = values.shape
     each = max(1, int(np.prod(field)) * values.dtype.itemsize)
-    rows = min(series, max(1, CHUNK // each))
-    shape = (rows, min(times, max(1, CHUNK // (each * rows))), *field)
-    return from_array(values, chunks=shape, name=False)
+    rows = max(1, min(series, most // each))
+    return rows, max(1, min(times, most // (each * rows)))
 
 
 def _packs_well(values: Any) -> bool:
@@ -149,11 +154,8 @@ def _packs_well(values: Any) -> bool:
     Winds and tendencies lose a tenth of their bytes, which is less than a read saves; smooth
     fields, and those that are zero in places, lose more. Told from the middle of the record.
     """
-    series, times, *field = np.shape(values)
-    each = max(1, int(np.prod(field)) * values.dtype.itemsize)
-    rows = max(1, min(series, SAMPLE // each))
-    instants = max(1, min(times, SAMPLE // (each * rows)))
-    some, then = (series - rows) // 2, (times - instants) // 2
+    rows, instants = _stretch(values, SAMPLE)
+    some, then = (values.shape[0] - rows) // 2, (values.shape[1] - instants) // 2
     sample = np.ascontiguousarray(values[some : some + rows, then : then + instants]).reshape(-1)
     sample = sample[: SAMPLE // sample.dtype.itemsize]
     packed = blosc.compress(sample, b"lz4", 5, blosc.SHUFFLE)
