@@ -212,17 +212,20 @@ def test_outside_a_terminal_a_run_says_one_line_a_stage(closura, tmp_path):
     assert "run folder: run" in out
 
 
-def hear_interrupts() -> None:
-    """What a shell starts in the background is deaf to interrupts, and so is all that it starts."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+# What a shell starts in the background is deaf to interrupts, and so is all that it starts.
+HEARING = """
+import os, signal, sys
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
+"""
 
 
 def test_an_interrupted_run_says_how_to_go_on(tmp_path):
-    command = [sys.executable, "-m", "closura.cli", "run", str(TINY), "--folder", "run",
-               "--set", "data.duration=400000"]  # fmt: skip
+    command = [sys.executable, "-c", HEARING, "-m", "closura.cli", "run", str(TINY),
+               "--folder", "run", "--set", "data.duration=400000"]  # fmt: skip
     running = subprocess.Popen(
         command, cwd=tmp_path, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        text=True, preexec_fn=hear_interrupts,
+        text=True,
     )  # fmt: skip
     deadline = time.monotonic() + 120
     while (

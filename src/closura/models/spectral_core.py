@@ -5,9 +5,9 @@ near 1 in single precision; arrays run (level, lon, lat) and states are coeffici
 harmonics. None of that leaves this file, but for the State itself, which nobody need look into.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache, partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -59,6 +59,8 @@ SECOND = 1 / float(SPECS.nondimensionalize(1.0 * UNIT.s))
 METRE = 1 / float(SPECS.nondimensionalize(1.0 * UNIT.m))
 PASCAL = 1 / float(SPECS.nondimensionalize(1.0 * UNIT.Pa))
 SPEED = METRE / SECOND
+Tree = TypeVar("Tree")
+WIND = {"u", "v"}  # together they make vorticity and divergence
 
 
 class SpectralState(NamedTuple):
@@ -122,6 +124,11 @@ class SpectralCore(NamedTuple):
     tracers: tuple[str, ...] = ()
 
     @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the fields on the grid."""
+        return ("u", "v", "temperature", "surface_pressure", *self.tracers)
+
+    @property
     def coords(self) -> Any:
         """Grid, spherical harmonics and levels."""
         return _coordinates(self.resolution, self.levels, jnp.result_type(float).name)
@@ -130,16 +137,19 @@ class SpectralCore(NamedTuple):
     def fields(self, state: SpectralState) -> dict[str, Array]:
         """Return u, v, temperature, surface_pressure and tracers on the grid, in SI."""
         grid = self.coords.horizontal
-        u, v = spherical_harmonic.vor_div_to_uv_nodal(grid, state.vorticity, state.divergence)
+        wind = spherical_harmonic.get_cos_lat_vector(state.vorticity, state.divergence, grid)
+        *wind, temperature, tracers = _stacked(
+            grid.to_nodal, (*wind, state.temperature, state.tracers)
+        )
+        u, v = (values * (SPEED / grid.cos_lat) for values in wind)
         pressure = jnp.exp(grid.to_nodal(state.log_surface_pressure))[0]
         found = {
-            "u": u * SPEED,
-            "v": v * SPEED,
-            "temperature": grid.to_nodal(state.temperature) + REFERENCE_TEMPERATURE,
+            "u": u,
+            "v": v,
+            "temperature": temperature + REFERENCE_TEMPERATURE,
             "surface_pressure": pressure * PASCAL,
         }
-        found |= {name: grid.to_nodal(modal) for name, modal in state.tracers.items()}
-        return {name: _turned(values) for name, values in found.items()}
+        return {name: _turned(values) for name, values in (found | tracers).items()}
 
     @partial(jax.jit, static_argnums=(0, 1))
     def like(self, other: "SpectralCore", state: SpectralState) -> SpectralState:
@@ -164,38 +174,40 @@ class SpectralCore(NamedTuple):
     @partial(jax.jit, static_argnums=0)
     def state(self, fields: Mapping[str, Array]) -> SpectralState:
         """Return the state that is nearest to fields on the grid, in SI."""
-        vorticity, divergence = self._wind(fields["u"], fields["v"])
-        pressure = jnp.log(_turned(fields["surface_pressure"]) / PASCAL)[None]
+        nodal = {name: _turned(fields[name]) for name in self.names}
+        nodal["temperature"] = nodal["temperature"] - REFERENCE_TEMPERATURE
+        nodal["surface_pressure"] = jnp.log(nodal["surface_pressure"] / PASCAL)[None]
+        modal = self._modal(nodal)
         return SpectralState(
-            vorticity,
-            divergence,
-            self._modal(_turned(fields["temperature"]) - REFERENCE_TEMPERATURE),
-            self._modal(pressure),
-            {name: self._modal(_turned(fields[name])) for name in self.tracers},
+            modal["vorticity"],
+            modal["divergence"],
+            modal["temperature"],
+            modal["surface_pressure"],
+            {name: modal[name] for name in self.tracers},
         )
 
     @partial(jax.jit, static_argnums=0)
     def add(self, state: SpectralState, increments: Mapping[str, Array]) -> SpectralState:
         """Return the state with increments of fields on the grid, in SI, added."""
-        if "u" in increments or "v" in increments:
-            still = jnp.zeros_like(increments["u" if "u" in increments else "v"])
-            wind = increments.get("u", still), increments.get("v", still)
-            vorticity, divergence = self._wind(*wind)
-            state = state._replace(
-                vorticity=state.vorticity + vorticity, divergence=state.divergence + divergence
-            )
-        if "temperature" in increments:
-            more = self._modal(_turned(increments["temperature"]))
-            state = state._replace(temperature=state.temperature + more)
-        if "surface_pressure" in increments:
+        nodal = {name: _turned(increments[name]) for name in self.names if name in increments}
+        if blowing := WIND & nodal.keys():
+            still = jnp.zeros_like(nodal[blowing.pop()])
+            nodal = {"u": still, "v": still} | nodal
+        if "surface_pressure" in nodal:
             now = jnp.exp(self.coords.horizontal.to_nodal(state.log_surface_pressure)) * PASCAL
-            more = self._modal(jnp.log1p(_turned(increments["surface_pressure"])[None] / now))
-            state = state._replace(log_surface_pressure=state.log_surface_pressure + more)
-        tracers = {
-            name: modal + self._modal(_turned(increments[name])) if name in increments else modal
-            for name, modal in state.tracers.items()
-        }
-        return state._replace(tracers=tracers)
+            nodal["surface_pressure"] = jnp.log1p(nodal["surface_pressure"][None] / now)
+        more = self._modal(nodal)
+
+        def plus(name: str, modal: Array) -> Array:
+            return modal + more[name] if name in more else modal
+
+        return SpectralState(
+            plus("vorticity", state.vorticity),
+            plus("divergence", state.divergence),
+            plus("temperature", state.temperature),
+            plus("surface_pressure", state.log_surface_pressure),
+            {name: plus(name, modal) for name, modal in state.tracers.items()},
+        )
 
     def step(
         self, state: SpectralState, dt: float, orography: Array, forcing: HeldSuarez
@@ -222,13 +234,21 @@ class SpectralCore(NamedTuple):
         )
         return _outside(advance(_inside(state)))
 
-    def _wind(self, u: Array, v: Array) -> tuple[Array, Array]:
-        turned = _turned(u) / SPEED, _turned(v) / SPEED
-        return spherical_harmonic.uv_nodal_to_vor_div_modal(self.coords.horizontal, *turned)
+    def _modal(self, nodal: Mapping[str, Array]) -> dict[str, Array]:
+        """Return coefficients of fields on the grid by name; of u and v, vorticity and divergence.
 
-    def _modal(self, nodal: Array) -> Array:
+        Args:
+            nodal: (level, lon, lat) each; u and v in SI, of which there are both or neither.
+        """
         grid = self.coords.horizontal
-        return grid.clip_wavenumbers(grid.to_modal(nodal))
+        wind = {name: nodal[name] * (1 / (SPEED * grid.cos_lat)) for name in nodal.keys() & WIND}
+        modal = _stacked(grid.to_modal, {**nodal, **wind})
+        clipped = {name: grid.clip_wavenumbers(modal[name]) for name in modal.keys() - WIND}
+        if wind:
+            both = modal["u"], modal["v"]
+            clipped["vorticity"] = grid.curl_cos_lat(both)
+            clipped["divergence"] = grid.div_cos_lat(both)
+        return clipped
 
 
 class _Forced(time_integration.ImplicitExplicitODE):
@@ -279,6 +299,15 @@ class _Forced(time_integration.ImplicitExplicitODE):
             jnp.zeros_like(state.log_surface_pressure),
             {name: jnp.zeros_like(modal) for name, modal in state.tracers.items()},
         )
+
+
+def _stacked(transform: Callable[[Array], Array], tree: Tree) -> Tree:
+    """Return the transform of each leaf, (level, ...), done on all in one array: that is fast."""
+    leaves, form = jax.tree.flatten(tree)
+    if not leaves:
+        return tree
+    ends = np.cumsum([len(leaf) for leaf in leaves])[:-1]
+    return jax.tree.unflatten(form, jnp.split(transform(jnp.concatenate(leaves)), ends))
 
 
 def _inside(state: SpectralState) -> Any:
