@@ -44,11 +44,16 @@ def spread(values: Iterable[float]) -> Spread:
     return Spread(min(values), statistics.median(values), max(values))
 
 
-def alternate(candidates: Sequence[Candidate], repeats: int) -> dict[str, list[float]]:
+def alternate(
+    candidates: Sequence[Candidate],
+    repeats: int,
+    clock: Callable[[], float] = time.perf_counter,
+) -> dict[str, list[float]]:
     """Return the seconds per unit of work of each candidate, one number a round.
 
     Every candidate runs once untimed (compilation), then once a round; each round begins with
-    another one, so that a disturbance of the machine falls on all of them alike.
+    another one, so that a disturbance of the machine falls on all of them alike. With
+    `time.process_time` as clock, what else runs is not counted.
     """
     for candidate in candidates:
         candidate.run()
@@ -56,9 +61,9 @@ def alternate(candidates: Sequence[Candidate], repeats: int) -> dict[str, list[f
     for number in range(repeats):
         first = number % len(candidates)
         for candidate in (*candidates[first:], *candidates[:first]):
-            begin = time.perf_counter()
+            begin = clock()
             candidate.run()
-            seconds[candidate.name].append((time.perf_counter() - begin) / candidate.work)
+            seconds[candidate.name].append((clock() - begin) / candidate.work)
     return seconds
 
 
@@ -117,7 +122,7 @@ def load() -> str:
 
 
 def pin(cores: int) -> None:
-    """Keep this process on its first so many cores; call it before JAX is imported."""
+    """Keep this process on its last so many cores; call it before JAX is first used."""
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-cores:])
     else:
