@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array
 
 from closura.closures.features import field
-from closura.closures.guards import AbstractGuard, Shares, Tendency, numbered
+from closura.closures.guards import AbstractGuard, Shares, Tendency
 from closura.core.closure import AbstractClosure
 from closura.core.durations import duration
 from closura.core.learner import Pairs
@@ -111,22 +111,19 @@ class Anchored(AbstractGuard):
                 )
         return replace(self, mean={name: _time_mean(pairs.inputs[name]) for name in wanted})
 
-    def init(self, fields: Any, key: Array | None = None) -> Any:
-        own = super().init(fields, key)
-        if self.averaging is None:
-            return own
+    @property
+    def remembers(self) -> bool:
+        return self.averaging is not None
+
+    def begin(self, fields: Any, key: Array | None = None) -> Any:
         known = self._known().items()
-        return own, {name: mean.astype(field(fields, name).dtype) for name, mean in known}
+        return {name: mean.astype(field(fields, name).dtype) for name, mean in known}
 
-    def __call__(self, fields, inputs, memory, key):
-        found, after, _ = self._watched(fields, inputs, memory, key)
-        return found, after
-
-    def _watched(self, fields, inputs, memory, key) -> tuple[Tendency, Any, Shares]:
+    def act(
+        self, fields: Any, tendency: Tendency, inputs: Any, memory: Any, key: Array | None
+    ) -> tuple[Tendency, Shares, Any]:
         if self.averaging is None:
-            return super()._watched(fields, inputs, memory, key)
-        own, running = memory
-        tendency, after, shares = self._inside(fields, inputs, own, key)
+            return *self.guard(fields, tendency, inputs), memory
         if self.interval is None:
             raise ValueError(
                 "Anchored does not know how long a step is, which its running mean needs; couple "
@@ -134,10 +131,9 @@ class Anchored(AbstractGuard):
             )
         weight = -jnp.expm1(-self.interval / self.averaging)
         running = {
-            name: past + weight * (field(fields, name) - past) for name, past in running.items()
+            name: past + weight * (field(fields, name) - past) for name, past in memory.items()
         }
-        drawn, share = self.guard(running, tendency, inputs)
-        return drawn, (after, running), numbered(shares, share)
+        return *self.guard(running, tendency, inputs), running
 
     def guard(self, fields: Any, tendency: Tendency, inputs: Any) -> tuple[Tendency, Shares]:
         drawn = self._relaxation(fields)

@@ -6,7 +6,7 @@ from typing import Any
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from closura.closures.guards import AbstractGuard, Shares, Tendency, columns_with, numbered
+from closura.closures.guards import AbstractGuard, Shares, Tendency, columns_with
 from closura.core.closure import AbstractClosure, fold
 from closura.core.learner import Pairs
 
@@ -41,23 +41,20 @@ class Fallback(AbstractGuard):
     def guard(self, fields: Any, tendency: Tendency, inputs: Any) -> tuple[Tendency, Shares]:
         return self._filled(tendency, {})
 
-    def init(self, fields: Any, key: Array | None = None) -> Any:
-        own = self.closure.init(fields, key)
-        return own if self.baseline is None else (own, self.baseline.init(fields, fold(key, 1)))
+    @property
+    def remembers(self) -> bool:
+        return self.baseline is not None
 
-    def __call__(self, fields, inputs, memory, key):
-        found, after, _ = self._watched(fields, inputs, memory, key)
-        return found, after
+    def begin(self, fields: Any, key: Array | None = None) -> Any:
+        return None if self.baseline is None else self.baseline.init(fields, fold(key, 1))
 
-    def _watched(self, fields, inputs, memory, key) -> tuple[Tendency, Any, Shares]:
-        own, other = (memory, None) if self.baseline is None else memory
-        tendency, after, shares = self._inside(fields, inputs, own, key)
-        instead: Tendency = {}
-        if self.baseline is not None:
-            instead, other = self.baseline(fields, inputs, other, fold(key, 1))
-            after = (after, other)
-        found, filled = self._filled(tendency, instead)
-        return found, after, numbered(shares, filled)
+    def act(
+        self, fields: Any, tendency: Tendency, inputs: Any, memory: Any, key: Array | None
+    ) -> tuple[Tendency, Shares, Any]:
+        if self.baseline is None:
+            return *self.guard(fields, tendency, inputs), memory
+        instead, after = self.baseline(fields, inputs, memory, fold(key, 1))
+        return *self._filled(tendency, instead), after
 
     def _filled(self, tendency: Tendency, instead: Tendency) -> tuple[Tendency, Shares]:
         bad = {name: ~jnp.isfinite(rate) for name, rate in tendency.items()}

@@ -25,7 +25,8 @@ class AbstractGuard(AbstractClosure):
 
     To write one: (1) take `closure` as first field; (2) write `guard`; (3) where something of the
     model is needed return from `settle` the guard with it, where something is learned from pairs,
-    from `learn`.
+    from `learn`; (4) where it remembers what it saw, make `remembers` true and write `begin` and
+    `act`.
     """
 
     closure: eqx.AbstractVar[AbstractClosure]
@@ -33,6 +34,21 @@ class AbstractGuard(AbstractClosure):
     @abstractmethod
     def guard(self, fields: Any, tendency: Tendency, inputs: Any) -> tuple[Tendency, Shares]:
         """Return the tendency to add instead, and what was done to it, by name, in [0, 1]."""
+
+    @property
+    def remembers(self) -> bool:
+        """Whether it has a memory of its own, beside the closure's."""
+        return False
+
+    def begin(self, fields: Any, key: Array | None = None) -> Any:
+        """Return its own memory before the first step, if it `remembers`."""
+        return ()
+
+    def act(
+        self, fields: Any, tendency: Tendency, inputs: Any, memory: Any, key: Array | None
+    ) -> tuple[Tendency, Shares, Any]:
+        """Return what `guard` does, with its own memory before, and that memory one step later."""
+        return *self.guard(fields, tendency, inputs), memory
 
     def settle(self, model: Any, interval: float) -> "AbstractGuard":
         """Return this guard with what it must know of the model; see `AbstractClosure.bind`."""
@@ -61,11 +77,12 @@ class AbstractGuard(AbstractClosure):
         return replace(replace(self, closure=inside).learn(pairs), closure=inside)
 
     def init(self, fields: Any, key: Array | None = None) -> Any:
-        return self.closure.init(fields, key)
+        inside = self.closure.init(fields, key)
+        return (inside, self.begin(fields, key)) if self.remembers else inside
 
     def __call__(self, fields, inputs, memory, key):
-        tendency, after = self.closure(fields, inputs, memory, key)
-        return self.guard(fields, tendency, inputs)[0], after
+        tendency, after, _ = self._watched(fields, inputs, memory, key)
+        return tendency, after
 
     def share(
         self, fields: Any, inputs: Any = None, *, memory: Any = None, key: Array | None = None
@@ -84,18 +101,18 @@ class AbstractGuard(AbstractClosure):
         memory = self.init(fields, key) if memory is None else memory
         return self._watched(fields, inputs, memory, key)[2]
 
-    def _inside(self, fields, inputs, memory, key) -> tuple[Tendency, Any, Shares]:
-        if isinstance(self.closure, AbstractGuard):
-            return self.closure._watched(fields, inputs, memory, key)
-        return *self.closure(fields, inputs, memory, key), {}
-
     def _watched(self, fields, inputs, memory, key) -> tuple[Tendency, Any, Shares]:
-        tendency, after, shares = self._inside(fields, inputs, memory, key)
-        guarded, own = self.guard(fields, tendency, inputs)
-        return guarded, after, numbered(shares, own)
+        inside, own = memory if self.remembers else (memory, ())
+        shares: Shares = {}
+        if isinstance(self.closure, AbstractGuard):
+            tendency, inside, shares = self.closure._watched(fields, inputs, inside, key)
+        else:
+            tendency, inside = self.closure(fields, inputs, inside, key)
+        guarded, done, own = self.act(fields, tendency, inputs, own, key)
+        return guarded, (inside, own) if self.remembers else inside, _numbered(shares, done)
 
 
-def numbered(shares: Shares, own: Shares) -> Shares:
+def _numbered(shares: Shares, own: Shares) -> Shares:
     """Return shares with those of one guard more; a name that comes again ends with a number."""
     found = dict(shares)
     for name, value in own.items():
