@@ -53,7 +53,7 @@ def alternate(
 
     Every candidate runs once untimed (compilation), then once a round; each round begins with
     another one, so that a disturbance of the machine falls on all of them alike. With
-    `time.process_time` as clock, what else runs is not counted.
+    `time.process_time` as clock, other processes are not counted.
     """
     for candidate in candidates:
         candidate.run()

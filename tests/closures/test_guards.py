@@ -167,6 +167,50 @@ def test_guards_keep_the_memory_of_what_they_guard(box, state):
     assert [float(m) for m in last.memory.terms[0]] == [5.0, 5.0]
 
 
+class Steps(Counting):
+    """Gives how often it acted."""
+
+    def __call__(self, fields, inputs, memory, key):
+        return {"u": jnp.full_like(fields.u, memory)}, memory + 1
+
+
+class Held(AbstractGuard):
+    """Gives what came a call before, and zero at first."""
+
+    closure: cl.AbstractClosure
+
+    @property
+    def remembers(self):
+        return True
+
+    def begin(self, fields, key=None):
+        return jnp.zeros_like(fields.u)
+
+    def act(self, fields, tendency, inputs, memory, key):
+        held = {"u": memory}
+        return *self.guard(fields, held, inputs), tendency["u"]
+
+    def guard(self, fields, tendency, inputs):
+        return tendency, {"held": jnp.asarray(1.0)}
+
+
+@pytest.mark.parametrize("wrap", [
+    lambda inner: Held(inner),
+    lambda inner: cl.Damped(Held(inner), 1.0),
+    lambda inner: Held(cl.Damped(inner, 1.0)),
+    lambda inner: cl.Fallback(Held(inner), Given({"u": jnp.zeros((5, 7, 9))})),
+])  # fmt: skip
+def test_a_guard_may_remember_beside_the_closure(wrap, state):
+    guard = wrap(Steps())
+    memory, given = guard.init(state), []
+    for _ in range(4):
+        share = guard.share(state, memory=memory)
+        tendency, memory = guard(state, None, memory, None)
+        given.append(float(tendency["u"].max()))
+        assert share["held"] == 1
+    assert given == [0, 0, 1, 2]
+
+
 @pytest.mark.parametrize("over", ["column", "globe", "angular_momentum"])
 def test_momentum_is_conserved_where_asked(box, state, over):
     rate = {"u": some() + 1e-5, "v": some(2) - 2e-5}

@@ -1,5 +1,9 @@
 """The dry atmosphere: its border in SI, its forcing, what it keeps, and what it refuses."""
 
+import os
+import subprocess
+import sys
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -199,6 +203,58 @@ def test_tracers_ride_along_and_humidity_makes_air_lighter():
     assert float(jnp.abs(dusty.dust).max()) > 0.01
     np.testing.assert_array_equal(still.u, dusty.u)
     assert float(jnp.abs(still.u - damp.u).max()) > 1e-3
+
+
+def test_tracers_may_be_called_what_the_core_calls_its_own():
+    model = cl.PrimitiveEquations(levels=3, tracers=("vorticity", "divergence"))
+    state = model.initial_state(jax.random.key(0))
+    lat, lon = (np.radians(model.coordinates[name]) for name in ("lat", "lon"))
+    blob = jnp.broadcast_to(np.cos(lat)[:, None] * np.cos(lon), (3, 32, 64))
+    fields = model.fields(state)._replace(vorticity=blob)
+    again = model.fields(model.state(fields))
+    np.testing.assert_allclose(again.vorticity, blob, atol=1e-5)
+    np.testing.assert_allclose(again.divergence, 0, atol=1e-5)
+    np.testing.assert_allclose(again.u, fields.u, atol=1e-3)
+    stirred = model.fields(model.add(state, {"vorticity": blob}))
+    np.testing.assert_allclose(stirred.vorticity, blob, atol=1e-5)
+    np.testing.assert_array_equal(stirred.u, model.fields(state).u)
+
+
+@pytest.mark.parametrize("given", [("u",), ("v",), ("temperature", "u"), ("dust", "v", "u"), ()])
+def test_increments_come_alone_and_together(given):
+    model = cl.PrimitiveEquations(levels=3, tracers=("dust",))
+    state = model.initial_state(jax.random.key(0))
+    wind = model.fields(model.initial_state(jax.random.key(5))).u
+    more = {name: (index + 1) * wind for index, name in enumerate(given)}
+    alone = state
+    for name in given:
+        alone = model.add(alone, {name: more[name]})
+    found = model.add(state, more)
+    assert worst(found, alone) < 2e-6
+    if not given:
+        assert worst(found, state) == 0
+
+
+PROGRAM = """
+import jax, closura as cl
+model = cl.PrimitiveEquations(levels=3, tracers=("dust",))
+fields = jax.eval_shape(model.fields, model.initial_state(jax.random.key(0)))
+back = lambda given: model.add(model.state(given), given._asdict())
+print(jax.jit(back).lower(fields).as_text())
+"""
+
+
+def test_every_process_compiles_the_same_program():
+    # Else compiled code that is kept between runs is not found again.
+    texts = {
+        subprocess.run(
+            [sys.executable, "-c", PROGRAM], env=os.environ | {"PYTHONHASHSEED": seed},
+            capture_output=True, text=True, check=True,
+        ).stdout
+        for seed in ("0", "1", "2")
+    }  # fmt: skip
+    assert len(texts) == 1
+    assert "stablehlo" in texts.pop()
 
 
 def test_single_precision_stays_single():

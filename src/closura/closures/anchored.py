@@ -123,7 +123,7 @@ class Anchored(AbstractGuard):
         self, fields: Any, tendency: Tendency, inputs: Any, memory: Any, key: Array | None
     ) -> tuple[Tendency, Shares, Any]:
         if self.averaging is None:
-            return *self.guard(fields, tendency, inputs), memory
+            return super().act(fields, tendency, inputs, memory, key)
         if self.interval is None:
             raise ValueError(
                 "Anchored does not know how long a step is, which its running mean needs; couple "

@@ -52,7 +52,7 @@ class Fallback(AbstractGuard):
         self, fields: Any, tendency: Tendency, inputs: Any, memory: Any, key: Array | None
     ) -> tuple[Tendency, Shares, Any]:
         if self.baseline is None:
-            return *self.guard(fields, tendency, inputs), memory
+            return super().act(fields, tendency, inputs, memory, key)
         instead, after = self.baseline(fields, inputs, memory, fold(key, 1))
         return *self._filled(tendency, instead), after
 

@@ -47,7 +47,10 @@ class AbstractGuard(AbstractClosure):
     def act(
         self, fields: Any, tendency: Tendency, inputs: Any, memory: Any, key: Array | None
     ) -> tuple[Tendency, Shares, Any]:
-        """Return what `guard` does, with its own memory before, and that memory one step later."""
+        """Return what `guard` does, with its own memory before, and that memory one step later.
+
+        The key is the closure's too: `fold` it for draws of one's own.
+        """
         return *self.guard(fields, tendency, inputs), memory
 
     def settle(self, model: Any, interval: float) -> "AbstractGuard":

@@ -60,7 +60,7 @@ METRE = 1 / float(SPECS.nondimensionalize(1.0 * UNIT.m))
 PASCAL = 1 / float(SPECS.nondimensionalize(1.0 * UNIT.Pa))
 SPEED = METRE / SECOND
 Tree = TypeVar("Tree")
-WIND = {"u", "v"}  # together they make vorticity and divergence
+WIND = ("u", "v")  # together they make vorticity and divergence
 
 
 class SpectralState(NamedTuple):
@@ -179,8 +179,8 @@ class SpectralCore(NamedTuple):
         nodal["surface_pressure"] = jnp.log(nodal["surface_pressure"] / PASCAL)[None]
         modal = self._modal(nodal)
         return SpectralState(
-            modal["vorticity"],
-            modal["divergence"],
+            modal["u"],
+            modal["v"],
             modal["temperature"],
             modal["surface_pressure"],
             {name: modal[name] for name in self.tracers},
@@ -190,9 +190,8 @@ class SpectralCore(NamedTuple):
     def add(self, state: SpectralState, increments: Mapping[str, Array]) -> SpectralState:
         """Return the state with increments of fields on the grid, in SI, added."""
         nodal = {name: _turned(increments[name]) for name in self.names if name in increments}
-        if blowing := WIND & nodal.keys():
-            still = jnp.zeros_like(nodal[blowing.pop()])
-            nodal = {"u": still, "v": still} | nodal
+        if wind := [nodal[name] for name in WIND if name in nodal]:
+            nodal = dict.fromkeys(WIND, jnp.zeros_like(wind[0])) | nodal
         if "surface_pressure" in nodal:
             now = jnp.exp(self.coords.horizontal.to_nodal(state.log_surface_pressure)) * PASCAL
             nodal["surface_pressure"] = jnp.log1p(nodal["surface_pressure"][None] / now)
@@ -202,8 +201,8 @@ class SpectralCore(NamedTuple):
             return modal + more[name] if name in more else modal
 
         return SpectralState(
-            plus("vorticity", state.vorticity),
-            plus("divergence", state.divergence),
+            plus("u", state.vorticity),
+            plus("v", state.divergence),
             plus("temperature", state.temperature),
             plus("surface_pressure", state.log_surface_pressure),
             {name: plus(name, modal) for name, modal in state.tracers.items()},
@@ -235,20 +234,19 @@ class SpectralCore(NamedTuple):
         return _outside(advance(_inside(state)))
 
     def _modal(self, nodal: Mapping[str, Array]) -> dict[str, Array]:
-        """Return coefficients of fields on the grid by name; of u and v, vorticity and divergence.
+        """Return coefficients of fields on the grid; in place of u and v, vorticity and divergence.
 
         Args:
             nodal: (level, lon, lat) each; u and v in SI, of which there are both or neither.
         """
         grid = self.coords.horizontal
-        wind = {name: nodal[name] * (1 / (SPEED * grid.cos_lat)) for name in nodal.keys() & WIND}
-        modal = _stacked(grid.to_modal, {**nodal, **wind})
-        clipped = {name: grid.clip_wavenumbers(modal[name]) for name in modal.keys() - WIND}
+        wind = {name: nodal[name] * (1 / (SPEED * grid.cos_lat)) for name in WIND if name in nodal}
+        raw = _stacked(grid.to_modal, {**nodal, **wind})
+        modal = {name: grid.clip_wavenumbers(raw[name]) for name in raw if name not in WIND}
         if wind:
-            both = modal["u"], modal["v"]
-            clipped["vorticity"] = grid.curl_cos_lat(both)
-            clipped["divergence"] = grid.div_cos_lat(both)
-        return clipped
+            both = raw["u"], raw["v"]
+            modal["u"], modal["v"] = grid.curl_cos_lat(both), grid.div_cos_lat(both)
+        return modal
 
 
 class _Forced(time_integration.ImplicitExplicitODE):
@@ -302,7 +300,12 @@ class _Forced(time_integration.ImplicitExplicitODE):
 
 
 def _stacked(transform: Callable[[Array], Array], tree: Tree) -> Tree:
-    """Return the transform of each leaf, (level, ...), done on all in one array: that is fast."""
+    """Return the transform of each leaf: one product of large matrices instead of several small.
+
+    Args:
+        transform: Of (level, ...), each level by itself.
+        tree: Arrays that differ in their number of levels alone.
+    """
     leaves, form = jax.tree.flatten(tree)
     if not leaves:
         return tree
