@@ -106,12 +106,12 @@ class Counted:
 
 
 def test_limits_come_from_a_sample_of_times_where_targets_are_large(monkeypatch):
-    from closura.closures import guards
+    from closura.closures import draws
 
     rng = np.random.default_rng(7)
     values = rng.normal(size=(2, 900, 5, 3, 4)) * np.arange(1, 6)[:, None, None]
     values += 100 * (np.arange(900) % 4 == 1)[:, None, None, None]  # one hour of the day is apart
-    monkeypatch.setattr(guards, "MOST_BYTES", 300 * 60 * 8)
+    monkeypatch.setattr(draws, "MOST_BYTES", 300 * 60 * 8)
     target = Counted(values)
     about = {"u": cl.Variable("u", "m s-2", ("level", "lat", "lon"), "")}
     pairs = made_pairs(

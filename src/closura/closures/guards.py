@@ -8,8 +8,9 @@ from typing import Any
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool
 
+from closura.closures.draws import sampled
 from closura.closures.tapers import LEVEL, Exponential, Profile, as_tapers, make_profile
 from closura.core.closure import AbstractClosure
 from closura.core.learner import Pairs
@@ -17,7 +18,6 @@ from closura.core.passport import Passport
 
 Tendency = dict[str, Array]
 Shares = dict[str, Array]
-MOST_BYTES = 2**28  # of a target that limits are taken from
 
 
 class AbstractGuard(AbstractClosure):
@@ -226,7 +226,7 @@ class Limited(AbstractGuard):
             about = pairs.variables.get(name)
             levels = about is not None and about.dims[:1] == (LEVEL,)
             axes = tuple(a for a in range(np.ndim(target)) if not (levels and a == 2))
-            known = _sampled(target)
+            known = sampled(target)
             cuts = np.quantile(known, (1 - self.quantile, self.quantile), axis=axes)
             shape = (2, -1, *(1,) * (np.ndim(target) - 3)) if levels else (2,)
             lower[name], upper[name] = map(jnp.asarray, cuts.reshape(shape))
@@ -253,25 +253,6 @@ class Limited(AbstractGuard):
             name: (low.astype(tendency[name].dtype), high.astype(tendency[name].dtype))
             for name, (low, high) in ranges.items()
         }
-
-
-def drawn_times(times: int, most: int) -> Int[np.ndarray, "time"]:
-    """Return the numbers of at most so many of the times, and of one at least, in their order.
-
-    Drawn, always the same: at even steps all could be of one hour of the day.
-    """
-    wanted = min(times, max(1, most))
-    return np.sort(np.random.default_rng(0).choice(times, wanted, replace=False, shuffle=False))
-
-
-def _sampled(target: Any) -> Float[np.ndarray, "series time ..."]:
-    """Return a target, of which only some times if it is large; they are read one by one."""
-    series, times = target.shape[:2]
-    one = np.prod(target.shape) * np.dtype(target.dtype).itemsize / times
-    chosen = drawn_times(times, int(MOST_BYTES // one))
-    if len(chosen) == times:
-        return np.asarray(target)
-    return np.stack([np.stack([np.asarray(target[s, t]) for t in chosen]) for s in range(series)])
 
 
 def columns_with(flags: Mapping[str, Bool[Array, "..."]]) -> Array:

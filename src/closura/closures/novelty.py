@@ -9,8 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from closura.closures.draws import drawn_times
 from closura.closures.features import AbstractFeatures
-from closura.closures.guards import AbstractGuard, Shares, Tendency, drawn_times
+from closura.closures.guards import AbstractGuard, Shares, Tendency
 from closura.closures.learned import LearnedClosure
 from closura.core.closure import AbstractClosure
 from closura.core.learner import Pairs

@@ -2,17 +2,17 @@
 
 Inside, lengths are in Earth radii and times in half a radian of its rotation, so that numbers are
 near 1 in single precision; arrays run (level, lon, lat) and states are coefficients of spherical
-harmonics. None of that leaves this file, but for the State itself, which nobody need look into.
+harmonics. None of that leaves this file, but for the state itself, which nobody need look into.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import lru_cache, partial
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array
 
 from closura.grids.levels import Levels, between_levels
 from closura.grids.sphere import (
@@ -24,6 +24,7 @@ from closura.grids.sphere import (
     TRUNCATIONS,
 )
 from closura.models.held_suarez import HeldSuarez
+from closura.models.spectral_state import SpectralState, stacked, turned
 
 try:
     from dinosaur import (
@@ -59,26 +60,7 @@ SECOND = 1 / float(SPECS.nondimensionalize(1.0 * UNIT.s))
 METRE = 1 / float(SPECS.nondimensionalize(1.0 * UNIT.m))
 PASCAL = 1 / float(SPECS.nondimensionalize(1.0 * UNIT.Pa))
 SPEED = METRE / SECOND
-Tree = TypeVar("Tree")
 WIND = ("u", "v")  # together they make vorticity and divergence
-
-
-class SpectralState(NamedTuple):
-    """Coefficients of spherical harmonics, in the units of the core.
-
-    Attributes:
-        vorticity: (level, m, l).
-        divergence: (level, m, l).
-        temperature: Departure from 288 K, (level, m, l).
-        log_surface_pressure: (1, m, l).
-        tracers: (level, m, l) each, by name.
-    """
-
-    vorticity: Float[Array, "level m l"]
-    divergence: Float[Array, "level m l"]
-    temperature: Float[Array, "level m l"]
-    log_surface_pressure: Float[Array, "1 m l"]
-    tracers: dict[str, Float[Array, "level m l"]]
 
 
 def _named(made: Any) -> Levels:
@@ -138,7 +120,7 @@ class SpectralCore(NamedTuple):
         """Return u, v, temperature, surface_pressure and tracers on the grid, in SI."""
         grid = self.coords.horizontal
         wind = spherical_harmonic.get_cos_lat_vector(state.vorticity, state.divergence, grid)
-        *wind, temperature, tracers = _stacked(
+        *wind, temperature, tracers = stacked(
             grid.to_nodal, (*wind, state.temperature, state.tracers)
         )
         u, v = (values * (SPEED / grid.cos_lat) for values in wind)
@@ -149,7 +131,7 @@ class SpectralCore(NamedTuple):
             "temperature": temperature + REFERENCE_TEMPERATURE,
             "surface_pressure": pressure * PASCAL,
         }
-        return {name: _turned(values) for name, values in (found | tracers).items()}
+        return {name: turned(values) for name, values in (found | tracers).items()}
 
     @partial(jax.jit, static_argnums=(0, 1))
     def like(self, other: "SpectralCore", state: SpectralState) -> SpectralState:
@@ -174,7 +156,7 @@ class SpectralCore(NamedTuple):
     @partial(jax.jit, static_argnums=0)
     def state(self, fields: Mapping[str, Array]) -> SpectralState:
         """Return the state that is nearest to fields on the grid, in SI."""
-        nodal = {name: _turned(fields[name]) for name in self.names}
+        nodal = {name: turned(fields[name]) for name in self.names}
         nodal["temperature"] = nodal["temperature"] - REFERENCE_TEMPERATURE
         nodal["surface_pressure"] = jnp.log(nodal["surface_pressure"] / PASCAL)[None]
         modal = self._modal(nodal)
@@ -189,7 +171,7 @@ class SpectralCore(NamedTuple):
     @partial(jax.jit, static_argnums=0)
     def add(self, state: SpectralState, increments: Mapping[str, Array]) -> SpectralState:
         """Return the state with increments of fields on the grid, in SI, added."""
-        nodal = {name: _turned(increments[name]) for name in self.names if name in increments}
+        nodal = {name: turned(increments[name]) for name in self.names if name in increments}
         if wind := [nodal[name] for name in WIND if name in nodal]:
             nodal = dict.fromkeys(WIND, jnp.zeros_like(wind[0])) | nodal
         if "surface_pressure" in nodal:
@@ -223,7 +205,7 @@ class SpectralCore(NamedTuple):
             Whitaker and Kar (2013), Mon. Wea. Rev. 141, 3426-3434, doi:10.1175/MWR-D-13-00132.1.
         """
         grid, length = self.coords.horizontal, dt / SECOND
-        ground = grid.clip_wavenumbers(grid.to_modal(_turned(orography) / METRE))
+        ground = grid.clip_wavenumbers(grid.to_modal(turned(orography) / METRE))
         equation = _Forced(self, ground, forcing)
         smooth = time_integration.exponential_step_filter(
             grid, length, tau=FILTER_TIME, order=FILTER_ORDER, cutoff=FILTER_CUTOFF
@@ -241,7 +223,7 @@ class SpectralCore(NamedTuple):
         """
         grid = self.coords.horizontal
         wind = {name: nodal[name] * (1 / (SPEED * grid.cos_lat)) for name in WIND if name in nodal}
-        raw = _stacked(grid.to_modal, {**nodal, **wind})
+        raw = stacked(grid.to_modal, {**nodal, **wind})
         modal = {name: grid.clip_wavenumbers(raw[name]) for name in raw if name not in WIND}
         if wind:
             both = raw["u"], raw["v"]
@@ -299,20 +281,6 @@ class _Forced(time_integration.ImplicitExplicitODE):
         )
 
 
-def _stacked(transform: Callable[[Array], Array], tree: Tree) -> Tree:
-    """Return the transform of each leaf: one product of large matrices instead of several small.
-
-    Args:
-        transform: Of (level, ...), each level by itself.
-        tree: Arrays that differ in their number of levels alone.
-    """
-    leaves, form = jax.tree.flatten(tree)
-    if not leaves:
-        return tree
-    ends = np.cumsum([len(leaf) for leaf in leaves])[:-1]
-    return jax.tree.unflatten(form, jnp.split(transform(jnp.concatenate(leaves)), ends))
-
-
 def _inside(state: SpectralState) -> Any:
     return primitive_equations.State(*state)
 
@@ -325,8 +293,3 @@ def _outside(state: Any) -> SpectralState:
         state.log_surface_pressure,
         dict(state.tracers),
     )
-
-
-def _turned(values: Array) -> Array:
-    """Exchange the two horizontal axes: (.., lon, lat) inside, (.., lat, lon) outside."""
-    return jnp.swapaxes(values, -1, -2)
