@@ -20,7 +20,7 @@ SIX_HOURS = 21600.0  # [s]
 MOST = 1.5  # what the correction may cost, in forward passes of its predictor
 
 
-def measure(sizes: Sequence[Sequence[Any]] = SIZES, repeats: int = 41, steps: int = 12) -> None:
+def measure(sizes: Sequence[Sequence[Any]] = SIZES, repeats: int = 21, steps: int = 12) -> None:
     """Print milliseconds a step without and with a closure, and of the closure alone.
 
     All of it is time of one core: the price is a small difference of two large numbers, which

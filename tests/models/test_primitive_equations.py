@@ -251,7 +251,7 @@ def test_every_process_compiles_the_same_program():
             [sys.executable, "-c", PROGRAM], env=os.environ | {"PYTHONHASHSEED": seed},
             capture_output=True, text=True, check=True,
         ).stdout
-        for seed in ("0", "1", "2")
+        for seed in ("0", "1")
     }  # fmt: skip
     assert len(texts) == 1
     assert "stablehlo" in texts.pop()
