@@ -72,13 +72,12 @@ def compare(
 ) -> tuple[Sequence[str], float]:
     """Return a row of the table, and the median price in forward passes."""
     every = round(SIX_HOURS / model.dt)
-    seldom = cl.couple(model, closure, every=every)
     candidates = [
         Candidate(kind, partial(_advance, one, one.start(start.state), number), number)
         for kind, one, number in (
             ("bare", model, steps),
             ("hybrid", cl.couple(model, closure), steps),
-            ("seldom", seldom, max(steps, every)),
+            ("seldom", cl.couple(model, closure, every=every), max(steps, every)),
         )
     ]
     forward = partial(_predict, closure, model.fields(start.state), steps)

@@ -309,7 +309,8 @@ def test_the_jets_of_the_test_case_are_those_of_the_core_s_authors():
     # differ by 0.15 m/s at T21, 0.043 at T42 and 0.012 at T63.
     from dinosaur import primitive_equations_states
 
-    from closura.models.spectral_core import METRE, SPECS, SpectralState
+    from closura.models.spectral_core import METRE, SPECS
+    from closura.models.spectral_state import SpectralState
 
     start = {"jablonowski_williamson": {}}
     model = cl.PrimitiveEquations("T42", 3, orography="jablonowski_williamson", initial=start)

@@ -19,7 +19,8 @@ from closura.grids.mountains import height_of_ground
 from closura.grids.sphere import RADIUS, TRUNCATIONS, GaussianGrid, gaussian_grid
 from closura.models.held_suarez import DAY, HeldSuarez, as_rate
 from closura.models.initial_states import STARTS, Place
-from closura.models.spectral_core import NAMED_LEVELS, SpectralCore, SpectralState
+from closura.models.spectral_core import NAMED_LEVELS, SpectralCore
+from closura.models.spectral_state import SpectralState
 
 # [s] by largest wave number: below what the jets of a Held-Suarez climate allow.
 STEPS = {21: 1800.0, 31: 1200.0, 42: 600.0, 47: 600.0, 63: 450.0, 85: 300.0, 95: 300.0}
