@@ -24,7 +24,7 @@ from closura.grids.sphere import (
     TRUNCATIONS,
 )
 from closura.models.held_suarez import HeldSuarez
-from closura.models.spectral_state import SpectralState, stacked, turned
+from closura.models.spectral_state import SpectralState, computed_once, stacked, turned
 
 try:
     from dinosaur import (
@@ -213,7 +213,7 @@ class SpectralCore(NamedTuple):
         advance = time_integration.step_with_filters(
             time_integration.imex_rk_sil3(equation, length), [smooth]
         )
-        return _outside(advance(_inside(state)))
+        return _outside(computed_once(advance(_inside(state))))
 
     def _modal(self, nodal: Mapping[str, Array]) -> dict[str, Array]:
         """Return coefficients of fields on the grid; in place of u and v, vorticity and divergence.
@@ -246,13 +246,13 @@ class _Forced(time_integration.ImplicitExplicitODE):
         self.dynamics = made(reference, orography, self.coords, SPECS, humidity_key=humid)
 
     def explicit_terms(self, state: Any) -> Any:
-        return self.dynamics.explicit_terms(state) + self._forcing(state)
+        return computed_once(self.dynamics.explicit_terms(state) + self._forcing(state))
 
     def implicit_terms(self, state: Any) -> Any:
         return self.dynamics.implicit_terms(state)
 
     def implicit_inverse(self, state: Any, step_size: float) -> Any:
-        return self.dynamics.implicit_inverse(state, step_size)
+        return computed_once(self.dynamics.implicit_inverse(state, step_size))
 
     def _forcing(self, state: Any) -> Any:
         """Return the tendency of friction and heating. On sigma levels friction needs no grid."""

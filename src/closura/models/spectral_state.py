@@ -46,3 +46,26 @@ def stacked(transform: Callable[[Array], Array], tree: Tree) -> Tree:
 def turned(values: Array) -> Array:
     """Exchange the two horizontal axes: (.., lon, lat) inside, (.., lat, lon) outside."""
     return jnp.swapaxes(values, -1, -2)
+
+
+def computed_once(tree: Tree) -> Tree:
+    """Return the tree as it is, in memory.
+
+    On a CPU, XLA computes a chain of sums and products again in each place that reads its result,
+    and the end of a time step is read in many. Nothing is merged across the border of a
+    conditional, if its branches differ as far as XLA can see: here they differ for a number that
+    is NaN and not NaN, so that both return what they get.
+
+    Args:
+        tree: Arrays, at least one; the first is not empty.
+    """
+
+    def on_cpu(tree: Tree) -> Tree:
+        first = jax.tree.leaves(tree)[0].ravel()[0]
+
+        def same(tree: Tree) -> Tree:  # for a first number that is NaN
+            return jax.tree.map(lambda values: jnp.where(jnp.isnan(first), values, 0), tree)
+
+        return jax.lax.cond(jnp.isnan(first), same, lambda tree: tree, tree)
+
+    return jax.lax.platform_dependent(tree, cpu=on_cpu, default=lambda tree: tree)

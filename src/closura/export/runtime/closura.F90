@@ -166,7 +166,7 @@ module closura
   !$omp threadprivate(work_single, work_double, work_wide, work_state, work_flags)
 
   interface closura_predict
-    module procedure predict_columns, predict_double
+    module procedure enter_single, enter_double
   end interface closura_predict
 
   interface closura_start
@@ -1856,7 +1856,7 @@ contains
     end do
   end subroutine add_leaves
 
-  ! ---- In single precision -------------------------------------------------------------------
+  ! ---- What a host calls ---------------------------------------------------------------------
 
   ! Return the tendencies to add of every column.
   !
@@ -1864,12 +1864,51 @@ contains
   ! sum of closura_flag_missing (NaN or infinity) and closura_flag_outside (outside the training
   ! range). Columns are worked on in blocks; where closura_grid says that a column stands alone, its
   ! result depends on no other one.
-  recursive subroutine predict_single(model, columns, tendencies, status, memory, flags)
+  !
+  ! An absent memory goes no further than here: compilers describe an absent array of two dimensions
+  ! to the next routine with sums of numbers that nobody set.
+  recursive subroutine enter_single(model, columns, tendencies, status, memory, flags)
     type(closura_model), intent(in) :: model
     real(real32), intent(in) :: columns(:, :)
     real(real32), intent(out) :: tendencies(:, :)
     integer, intent(out) :: status
     real(real32), intent(in), optional :: memory(:, :)
+    integer, intent(out), optional :: flags(:)
+    real(real32) :: none(0, 0)   ! the memory of a closure that needs none
+
+    if (present(memory)) then
+      call predict_columns(model, columns, tendencies, status, memory, flags)
+    else
+      call predict_columns(model, columns, tendencies, status, none, flags)
+    end if
+  end subroutine enter_single
+
+  ! The same in double precision.
+  recursive subroutine enter_double(model, columns, tendencies, status, memory, flags)
+    type(closura_model), intent(in) :: model
+    real(real64), intent(in) :: columns(:, :)
+    real(real64), intent(out) :: tendencies(:, :)
+    integer, intent(out) :: status
+    real(real64), intent(in), optional :: memory(:, :)
+    integer, intent(out), optional :: flags(:)
+    real(real64) :: none(0, 0)   ! the memory of a closure that needs none
+
+    if (present(memory)) then
+      call predict_double(model, columns, tendencies, status, memory, flags)
+    else
+      call predict_double(model, columns, tendencies, status, none, flags)
+    end if
+  end subroutine enter_double
+
+  ! ---- In single precision -------------------------------------------------------------------
+
+  ! closura_predict where there is always a memory, if only one without rows.
+  recursive subroutine predict_single(model, columns, tendencies, status, memory, flags)
+    type(closura_model), intent(in) :: model
+    real(real32), intent(in) :: columns(:, :)
+    real(real32), intent(out) :: tendencies(:, :)
+    integer, intent(out) :: status
+    real(real32), intent(in) :: memory(:, :)
     integer, intent(out), optional :: flags(:)
     integer :: state(longest_block)
     integer :: first, last, count, block, missing
@@ -1953,7 +1992,7 @@ contains
     real(real32), intent(inout) :: tendencies(:, :), work(*)
     integer, intent(inout) :: state(:)
     logical, intent(in) :: resume
-    real(real32), intent(in), optional :: memory(:, :)
+    real(real32), intent(in) :: memory(:, :)
     real(real32) :: panel(buffer, 2)
     integer(int32) :: leaves(buffer)
     integer :: count, place, now, row
@@ -2023,7 +2062,7 @@ contains
     real(real32), intent(in) :: columns(:, :)
     real(real32), intent(inout) :: tendencies(:, :)
     integer, intent(out) :: status
-    real(real32), intent(in), optional :: memory(:, :)
+    real(real32), intent(in) :: memory(:, :)
     integer, intent(out), optional :: flags(:)
     real(real32), allocatable :: cleaned(:, :)
     integer, allocatable :: state(:)
@@ -2159,7 +2198,7 @@ contains
     type(closura_model), intent(in) :: model
     real(real32), intent(in) :: columns(:, :), tendencies(:, :)
     integer, intent(out) :: status
-    real(real32), intent(in), optional :: memory(:, :)
+    real(real32), intent(in) :: memory(:, :)
     integer, intent(in), optional :: flags(:)
 
     status = closura_ok
@@ -2175,11 +2214,8 @@ contains
       status = status_of(closura_wrong_columns, size(tendencies, 2))
     end if
     if (status /= closura_ok) return
-    if (model%memory > 0 .and. .not. present(memory)) status = closura_wrong_memory
-    if (present(memory)) then
-      if (size(memory, 1) /= model%memory .or. size(memory, 2) /= size(columns, 2)) &
-        status = closura_wrong_memory
-    end if
+    if (size(memory, 1) /= model%memory) status = closura_wrong_memory
+    if (model%memory > 0 .and. size(memory, 2) /= size(columns, 2)) status = closura_wrong_memory
     if (present(flags)) then
       if (size(flags) /= size(columns, 2)) status = status_of(closura_wrong_flags, size(flags))
     end if
@@ -2611,7 +2647,7 @@ contains
     real(real32), intent(in) :: columns(:, :)
     real(real32), intent(inout) :: tendencies(:, :), work(*)
     integer, intent(inout) :: state(:), missing
-    real(real32), intent(in), optional :: memory(:, :)
+    real(real32), intent(in) :: memory(:, :)
     integer, intent(inout), optional :: flags(:)
     integer :: first, last
 
@@ -2635,7 +2671,7 @@ contains
     real(real32), intent(in) :: columns(:, :)
     real(real32), intent(inout) :: tendencies(:, :), work(*)
     integer, intent(inout) :: state(:)
-    real(real32), intent(in), optional :: memory(:, :)
+    real(real32), intent(in) :: memory(:, :)
     integer :: from, to, first, last, place, block
     logical :: resume
 
@@ -3140,7 +3176,7 @@ contains
     real(real32), intent(in) :: columns(:, :)
     real(real32), intent(out) :: tendencies(:, :)
     integer, intent(out) :: status
-    real(real32), intent(in), optional :: memory(:, :)
+    real(real32), intent(in) :: memory(:, :)
     integer, intent(out), optional :: flags(:)
     integer, parameter :: length = widest
     real(real64) :: wide(length), remembered(length), found(length)
@@ -3179,7 +3215,7 @@ contains
     real(real32), intent(in) :: columns(:, :)
     real(real32), intent(inout) :: tendencies(:, :)
     integer, intent(out) :: status
-    real(real32), intent(in), optional :: memory(:, :)
+    real(real32), intent(in) :: memory(:, :)
     integer, intent(inout), optional :: flags(:)
     integer(int64) :: found, remembered
     integer :: first, last, count, missing
@@ -3260,18 +3296,13 @@ contains
 
   ! ---- In double precision -------------------------------------------------------------------
 
-  ! Return the tendencies to add of every column.
-  !
-  ! Pass memory= where closura_memory(model) > 0: it is used, and left as it is. Each flag is the
-  ! sum of closura_flag_missing (NaN or infinity) and closura_flag_outside (outside the training
-  ! range). Columns are worked on in blocks; where closura_grid says that a column stands alone, its
-  ! result depends on no other one.
+  ! closura_predict where there is always a memory, if only one without rows.
   recursive subroutine predict_double(model, columns, tendencies, status, memory, flags)
     type(closura_model), intent(in) :: model
     real(real64), intent(in) :: columns(:, :)
     real(real64), intent(out) :: tendencies(:, :)
     integer, intent(out) :: status
-    real(real64), intent(in), optional :: memory(:, :)
+    real(real64), intent(in) :: memory(:, :)
     integer, intent(out), optional :: flags(:)
     integer :: state(longest_block)
     integer :: first, last, count, block, missing
@@ -3355,7 +3386,7 @@ contains
     real(real64), intent(inout) :: tendencies(:, :), work(*)
     integer, intent(inout) :: state(:)
     logical, intent(in) :: resume
-    real(real64), intent(in), optional :: memory(:, :)
+    real(real64), intent(in) :: memory(:, :)
     real(real64) :: panel(buffer, 2)
     integer(int32) :: leaves(buffer)
     integer :: count, place, now, row
@@ -3425,7 +3456,7 @@ contains
     real(real64), intent(in) :: columns(:, :)
     real(real64), intent(inout) :: tendencies(:, :)
     integer, intent(out) :: status
-    real(real64), intent(in), optional :: memory(:, :)
+    real(real64), intent(in) :: memory(:, :)
     integer, intent(out), optional :: flags(:)
     real(real64), allocatable :: cleaned(:, :)
     integer, allocatable :: state(:)
@@ -3561,7 +3592,7 @@ contains
     type(closura_model), intent(in) :: model
     real(real64), intent(in) :: columns(:, :), tendencies(:, :)
     integer, intent(out) :: status
-    real(real64), intent(in), optional :: memory(:, :)
+    real(real64), intent(in) :: memory(:, :)
     integer, intent(in), optional :: flags(:)
 
     status = closura_ok
@@ -3577,11 +3608,8 @@ contains
       status = status_of(closura_wrong_columns, size(tendencies, 2))
     end if
     if (status /= closura_ok) return
-    if (model%memory > 0 .and. .not. present(memory)) status = closura_wrong_memory
-    if (present(memory)) then
-      if (size(memory, 1) /= model%memory .or. size(memory, 2) /= size(columns, 2)) &
-        status = closura_wrong_memory
-    end if
+    if (size(memory, 1) /= model%memory) status = closura_wrong_memory
+    if (model%memory > 0 .and. size(memory, 2) /= size(columns, 2)) status = closura_wrong_memory
     if (present(flags)) then
       if (size(flags) /= size(columns, 2)) status = status_of(closura_wrong_flags, size(flags))
     end if
@@ -4013,7 +4041,7 @@ contains
     real(real64), intent(in) :: columns(:, :)
     real(real64), intent(inout) :: tendencies(:, :), work(*)
     integer, intent(inout) :: state(:), missing
-    real(real64), intent(in), optional :: memory(:, :)
+    real(real64), intent(in) :: memory(:, :)
     integer, intent(inout), optional :: flags(:)
     integer :: first, last
 
@@ -4037,7 +4065,7 @@ contains
     real(real64), intent(in) :: columns(:, :)
     real(real64), intent(inout) :: tendencies(:, :), work(*)
     integer, intent(inout) :: state(:)
-    real(real64), intent(in), optional :: memory(:, :)
+    real(real64), intent(in) :: memory(:, :)
     integer :: from, to, first, last, place, block
     logical :: resume
 
