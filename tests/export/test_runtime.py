@@ -282,7 +282,7 @@ program count_allocations
   type(closura_model) :: model, sphere
   real(real32) :: single(2, 5000), out_single(2, 5000), memory_single(2, 5000)
   real(real64) :: double(2, 5000), out_double(2, 5000), memory_double(2, 5000)
-  integer :: status, before, loading, flags(5000)
+  integer :: status, before, loading, flags(5000), absent(4)
   call closura_load(model, 'all.closura', status)
   loading = calls
   call closura_load(sphere, 'grid.closura', status)
@@ -298,12 +298,17 @@ program count_allocations
   call closura_predict(model, single, out_single, status, memory=memory_single, flags=flags)
   call closura_predict(model, double, out_double, status, memory=memory_double, flags=flags)
   call closura_advance(model, memory_double, memory_double, status)
+  call closura_predict(model, single, out_single, absent(1))
+  call closura_predict(model, double, out_double, absent(2))
+  call closura_predict(model, single, out_single, absent(3), memory_single(:, :4999))
+  call closura_predict(model, double, out_double, absent(4), memory_double(:1, :))
   print '(i0, 1x, i0, 1x, l1)', status, calls - before, loading > 10
+  print '(*(i0, 1x))', absent
 end program count_allocations
 """
 
 
-def test_predicting_allocates_nothing(gfortran, tmp_path):
+def test_predicting_allocates_nothing_and_wants_its_memory(gfortran, tmp_path):
     write_container(tmp_path / "all.closura", everything())
     write_container(tmp_path / "grid.closura", on_grid((5, 8)))
     (tmp_path / "count.f90").write_text(ALLOCATIONS)
@@ -314,4 +319,4 @@ def test_predicting_allocates_nothing(gfortran, tmp_path):
         pytest.skip("this linker cannot wrap malloc")
     assert done.returncode == 0, done.stderr
     found = subprocess.run(["./count"], cwd=tmp_path, capture_output=True, text=True, check=True)
-    assert found.stdout.split() == ["0", "0", "T"]
+    assert found.stdout.split() == ["0", "0", "T", *4 * ["25"]]
