@@ -6,6 +6,7 @@ import subprocess
 from dataclasses import replace
 from pathlib import Path
 
+import jax
 import numpy as np
 import onnx
 import onnxruntime
@@ -119,6 +120,17 @@ def test_trees_reach_the_same_leaves_in_onnx(alone, key, tmp_path):
     assert figures["branches"] == {"compared": 5 * figures["cases"], "different": 0}
     (found,) = figures["native"].values()
     assert found["largest"] <= 1e-6
+
+
+def test_no_number_of_a_sum_of_trees_lies_unread_in_its_graph(alone, key, tmp_path):
+    """ONNX Runtime would print a warning for each."""
+    pytest.importorskip("sklearn")
+    forest = find("learners", "Forest")(trees=2, leaves=9)
+    both = forest.fit(alone, key=key) + forest.fit(alone, key=jax.random.fold_in(key, 1))
+    export_closure(both, tmp_path / "out", pairs=alone, to="onnx")
+    graph = onnx.load(tmp_path / "out" / "learned.onnx").graph
+    read = {name for node in graph.node for name in node.input}
+    assert {number.name for number in graph.initializer} <= read
 
 
 def test_numbers_that_cancel_leave_as_a_graph_of_float64(alone, tmp_path):

@@ -96,7 +96,9 @@ class Graph:
             [helper.make_tensor_value_info(name, kind, shape) for name, shape in side]
             for side in (inputs, outputs)
         )
-        graph = helper.make_graph(self.nodes, "closura", given, found, self.numbers)
+        read = {name for node in self.nodes for name in node.input}
+        numbers = [one for one in self.numbers if one.name in read]
+        graph = helper.make_graph(self.nodes, "closura", given, found, numbers)
         sets = [helper.make_opsetid("", OPSET), helper.make_opsetid("ai.onnx.ml", TREE_OPSET)]
         by = {"producer_name": "closura", "producer_version": __version__}
         model = helper.make_model(graph, opset_imports=sets, ir_version=IR_VERSION, **by)
