@@ -36,9 +36,9 @@ def test_the_climate_has_the_shape_of_held_and_suarez():
     assert np.abs(temperature[-1, 15:17] - 304.7).max() < 1.0
     assert np.abs(temperature[-1, 15:17].mean() - temperature[-1, [0, -1]].mean() - 37.2) < 2.5
     assert temperature[0].argmin() in (14, 15, 16, 17) and abs(temperature[0].min() - 195) < 1
-    # The hemispheres are forced alike: what differs is weather. 200 days of it leave up to 6 m/s (windows
-    # of this run had 1.7 to 6.2, and 2.3 to 4.5 with other rounding, now in one sense and now in the
-    # other); 800 days left 1.7 and 1.5.
+    # The hemispheres are forced alike: what differs is weather. 200 days of it leave up to 6 m/s
+    # (windows of this run had 1.7 to 6.2, and 2.3 to 4.5 with other rounding, now in one sense and
+    # now in the other); 800 days left 1.7 and 1.5.
     assert np.abs(u - u[:, ::-1]).max() < 4.0
     mass = (mean["surface_pressure"] * area_weights(mean["lat"])).sum("lat")
     assert abs(float(mass) - 1e5) < 10.0  # [Pa] the core conserves it in practice: 3 Pa were seen
