@@ -42,7 +42,10 @@ def test_the_compiler_leaves_every_border_of_a_step_in_place(members):
     """Or the step is slower by a fifth: one border for each stage's two results, one at its end."""
     model = cl.PrimitiveEquations("T21", 2)
     start = model.start(model.initial_state(jax.random.key(0)))
-    step = lambda now: model.step(now)  # noqa: E731
+
+    def step(now):
+        return model.step(now)
+
     if members is not None:
         start = jax.tree.map(lambda leaf: jnp.stack(members * [leaf]), start)
         step = jax.vmap(step)

@@ -169,6 +169,10 @@ module closura
     module procedure enter_single, enter_double
   end interface closura_predict
 
+  interface predict_whole   ! with a memory, if only one without rows
+    module procedure predict_columns, predict_double
+  end interface predict_whole
+
   interface closura_start
     module procedure start_single, start_double
   end interface closura_start
@@ -1856,7 +1860,7 @@ contains
     end do
   end subroutine add_leaves
 
-  ! ---- What a host calls ---------------------------------------------------------------------
+  ! ---- In single precision -------------------------------------------------------------------
 
   ! Return the tendencies to add of every column.
   !
@@ -1877,30 +1881,11 @@ contains
     real(real32) :: none(0, 0)   ! the memory of a closure that needs none
 
     if (present(memory)) then
-      call predict_columns(model, columns, tendencies, status, memory, flags)
+      call predict_whole(model, columns, tendencies, status, memory, flags)
     else
-      call predict_columns(model, columns, tendencies, status, none, flags)
+      call predict_whole(model, columns, tendencies, status, none, flags)
     end if
   end subroutine enter_single
-
-  ! The same in double precision.
-  recursive subroutine enter_double(model, columns, tendencies, status, memory, flags)
-    type(closura_model), intent(in) :: model
-    real(real64), intent(in) :: columns(:, :)
-    real(real64), intent(out) :: tendencies(:, :)
-    integer, intent(out) :: status
-    real(real64), intent(in), optional :: memory(:, :)
-    integer, intent(out), optional :: flags(:)
-    real(real64) :: none(0, 0)   ! the memory of a closure that needs none
-
-    if (present(memory)) then
-      call predict_double(model, columns, tendencies, status, memory, flags)
-    else
-      call predict_double(model, columns, tendencies, status, none, flags)
-    end if
-  end subroutine enter_double
-
-  ! ---- In single precision -------------------------------------------------------------------
 
   ! closura_predict where there is always a memory, if only one without rows.
   recursive subroutine predict_single(model, columns, tendencies, status, memory, flags)
@@ -3295,6 +3280,31 @@ contains
   end subroutine narrow
 
   ! ---- In double precision -------------------------------------------------------------------
+
+  ! Return the tendencies to add of every column.
+  !
+  ! Pass memory= where closura_memory(model) > 0: it is used, and left as it is. Each flag is the
+  ! sum of closura_flag_missing (NaN or infinity) and closura_flag_outside (outside the training
+  ! range). Columns are worked on in blocks; where closura_grid says that a column stands alone, its
+  ! result depends on no other one.
+  !
+  ! An absent memory goes no further than here: compilers describe an absent array of two dimensions
+  ! to the next routine with sums of numbers that nobody set.
+  recursive subroutine enter_double(model, columns, tendencies, status, memory, flags)
+    type(closura_model), intent(in) :: model
+    real(real64), intent(in) :: columns(:, :)
+    real(real64), intent(out) :: tendencies(:, :)
+    integer, intent(out) :: status
+    real(real64), intent(in), optional :: memory(:, :)
+    integer, intent(out), optional :: flags(:)
+    real(real64) :: none(0, 0)   ! the memory of a closure that needs none
+
+    if (present(memory)) then
+      call predict_whole(model, columns, tendencies, status, memory, flags)
+    else
+      call predict_whole(model, columns, tendencies, status, none, flags)
+    end if
+  end subroutine enter_double
 
   ! closura_predict where there is always a memory, if only one without rows.
   recursive subroutine predict_double(model, columns, tendencies, status, memory, flags)
