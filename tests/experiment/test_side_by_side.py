@@ -16,7 +16,7 @@ from alive import children_of, is_alive, wait_until
 from closura.experiment import load_experiment, run_experiment, side_by_side
 from closura.experiment.display import Display
 from closura.experiment.run import _workers
-from closura.experiment.side_by_side import Worker, _next, cores
+from closura.experiment.side_by_side import Worker, _longest_first, _next, cores
 from closura.experiment.steps import Step
 from killed_once import KilledOnce
 
@@ -69,6 +69,13 @@ def test_a_step_waits_for_what_it_needs_and_for_nothing_else():
     assert _next([second, third], at_work(first)) is third
     assert _next([second], at_work(first, third)) is None
     assert _next([second], at_work(None, third)) is second
+
+
+def test_the_longest_chain_comes_first_and_equal_ones_in_the_order_given():
+    steps = [step("short"), step("first"), step("other", "done"), step("second", "first"),
+             step("end", "second", "short"), step("timed", "first", alone=True)]  # fmt: skip
+    names = [each.name for each in _longest_first(steps)]
+    assert names == ["first", "short", "second", "other", "end", "timed"]
 
 
 def test_nothing_runs_beside_a_step_that_is_to_run_alone():

@@ -1,5 +1,7 @@
 """Pairs, small closures of every kind, and the runtime compiled with every check on."""
 
+import hashlib
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -33,16 +35,32 @@ def gfortran() -> str:
 
 @pytest.fixture(scope="session")
 def probe(gfortran, tmp_path_factory) -> Path:
-    """The runtime and its probe, with warnings as errors, checks and the sanitizer."""
+    """The runtime and its probe, with warnings as errors, checks and the sanitizer.
+
+    It is kept where JAX keeps what it compiled, by what it was compiled from.
+    """
     build = tmp_path_factory.mktemp("probe")
-    sources = [str(RUNTIME / "closura.F90"), str(HERE / "probe.f90")]
-    command = [gfortran, *STRICT, *SANITIZER, *sources, "-o", "probe"]
-    done = subprocess.run(command, cwd=build, capture_output=True, text=True, check=False)
-    if "cannot find" in done.stderr and "san" in done.stderr:  # a compiler without sanitizers
-        command = [gfortran, *STRICT, *sources, "-o", "probe"]
+    sources = [RUNTIME / "closura.F90", HERE / "probe.f90"]
+    said = subprocess.run([gfortran, "--version"], capture_output=True, check=True).stdout
+    parts = [
+        said,
+        *(word.encode() for word in (*STRICT, *SANITIZER)),
+        *map(Path.read_bytes, sources),
+    ]
+    about = hashlib.sha256(b"\0".join(parts)).hexdigest()
+    kept = Path(os.environ["JAX_COMPILATION_CACHE_DIR"]) / f"probe-{about[:24]}"
+    if not kept.is_file():
+        command = [gfortran, *STRICT, *SANITIZER, *map(str, sources), "-o", "probe"]
         done = subprocess.run(command, cwd=build, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return build / "probe"
+        if "cannot find" in done.stderr and "san" in done.stderr:  # a compiler without sanitizers
+            command = [gfortran, *STRICT, *map(str, sources), "-o", "probe"]
+            done = subprocess.run(command, cwd=build, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        part = kept.with_name(f"{kept.name}.{os.getpid()}")
+        shutil.copy2(build / "probe", part)
+        part.replace(kept)
+    return Path(shutil.copy2(kept, build / "probe"))
 
 
 @pytest.fixture(scope="session")

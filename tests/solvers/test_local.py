@@ -51,7 +51,7 @@ def members(key):
 def test_mean_is_that_of_the_tapered_covariance(geometry, members, key):
     # (r o P) H' (H (r o P) H' + R)^{-1} with full matrices, for observations on grid points.
     places, periods, sphere = GEOMETRIES[geometry]
-    taper = gaspari_cohn(jnp.asarray(distance(places[:, None], places[None], periods, sphere)), 3.0)
+    taper = gaspari_cohn(distance(places[:, None], places[None], periods, sphere), 3.0)
     P, H = np.asarray(taper) * np.cov(members), np.eye(11)[SEEN]
     K = P @ H.T @ np.linalg.inv(H @ P @ H.T + np.diag([1.3**-2, 0.7**-2, 2.0**-2]))
     mean = np.asarray(members.mean(axis=1))

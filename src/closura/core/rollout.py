@@ -5,7 +5,7 @@ from typing import Any
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jaxtyping import Array
 
@@ -99,7 +99,11 @@ def step_members(
 
 def member_keys(key: Array, members: int, first: int = 0) -> Array:
     """Return one key per member; a member's key depends on its number alone."""
-    numbers = first + jnp.arange(members)
+    return _keys(key, np.arange(first, first + members))
+
+
+@jax.jit
+def _keys(key: Array, numbers: Array | np.ndarray) -> Array:
     return jax.vmap(lambda number: jax.random.fold_in(key, number))(numbers)
 
 

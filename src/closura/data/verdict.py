@@ -3,6 +3,7 @@
 import warnings
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import xarray as xr
@@ -87,6 +88,7 @@ def instants_of(truth: xr.Dataset, times: np.ndarray, dt: float) -> xr.Dataset:
     return truth.isel(time=nearest)
 
 
+@jax.jit
 def innovations_by_time(
     innovation: Float[Array | np.ndarray, "time observation"],
     expected: Float[Array | np.ndarray, "time observation"],

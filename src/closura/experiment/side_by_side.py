@@ -33,13 +33,14 @@ Told = queue.Queue[tuple["Worker", dict[str, Any] | None]]
 def do_side_by_side(steps: list[Step], logbook: Logbook, folder: Path, workers: int) -> None:
     """Do steps in up to so many processes, each as soon as what it needs is there.
 
-    A process reads what it needs from the run folder and writes what a step makes there. What a
-    step raises is raised here; the other processes are then ended, and what is finished is kept.
+    Of those that may begin, the one from which the longest chain follows comes first. A process
+    reads what it needs from the run folder and writes what a step makes there. What a step raises
+    is raised here; the other processes are then ended, and what is finished is kept.
 
     Raises:
         RuntimeError: A process died.
     """
-    waiting = list(steps)
+    waiting = _longest_first(steps)
     with _crew() as (crew, told):
         while waiting or any(worker.step for worker in crew):
             while (step := _next(waiting, crew)) and (idle := _idle(crew, folder, told, workers)):
@@ -124,6 +125,19 @@ def _crew() -> Iterator[tuple[list[Worker], Told]]:
         end = time.monotonic() + GRACE  # of all together
         for worker in crew:
             worker.stop(max(0.0, end - time.monotonic()))
+
+
+def _longest_first(steps: list[Step]) -> list[Step]:
+    """Return steps by how many must follow one another from each; the order given where equal.
+
+    Args:
+        steps: Each after those that it needs.
+    """
+    length = {step.name: 1 for step in steps}
+    for step in reversed(steps):
+        for need in length.keys() & step.needs:  # the others are done
+            length[need] = max(length[need], length[step.name] + 1)
+    return sorted(steps, key=lambda step: -length[step.name])
 
 
 def _next(waiting: list[Step], crew: list[Worker]) -> Step | None:

@@ -2,9 +2,8 @@
 
 from collections.abc import Sequence
 
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Float
 from scipy.spatial import cKDTree
 
 
@@ -81,17 +80,17 @@ def nearby(
     return index, apart
 
 
-def gaspari_cohn(apart: Float[Array, "..."], half_width: float) -> Float[Array, "..."]:
+def gaspari_cohn(apart: Float[np.ndarray, "..."], half_width: float) -> Float[np.ndarray, "..."]:
     """Return a taper that falls smoothly from 1 to 0 at twice the half-width.
 
     Reference:
         Gaspari and Cohn (1999), Q. J. R. Meteorol. Soc. 125, 723-757, eq. 4.10.
     """
-    z = jnp.minimum(jnp.asarray(apart) / half_width, 2.0)
+    z = np.minimum(apart / half_width, 2.0)
     near = 1 + z**2 * (-5 / 3 + z * (5 / 8 + z * (1 / 2 - z / 4)))
-    safe = jnp.maximum(z, 1.0)
+    safe = np.maximum(z, 1.0)
     far = 4 - 5 * z + z**2 * (5 / 3 + z * (5 / 8 + z * (-1 / 2 + z / 12))) - 2 / (3 * safe)
-    return jnp.where(z < 1, near, jnp.where(z < 2, far, 0.0))
+    return np.where(z < 1, near, np.where(z < 2, far, 0.0))
 
 
 def _for_the_tree(

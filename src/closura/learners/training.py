@@ -218,7 +218,7 @@ class _Best:
                 f"learning_rate (it is {descent.learning_rate:g}), or look for extreme values in "
                 "the pairs."
             )
-        chosen = jax.tree.map(lambda a: a[leader], self.parameters)
+        chosen = _pick(self.parameters, leader)
         return Fitted(chosen, float(self.loss[leader]), float(self.start[leader]))
 
 
@@ -271,6 +271,11 @@ def places_of(samples: Any) -> int:
     """Return how many rows of features one sample has: 1, or the places of an image."""
     shape = jax.tree.leaves(samples)[0].shape
     return int(np.prod(shape[1:-1], dtype=int)) if len(shape) > 2 else 1
+
+
+@jax.jit
+def _pick(tree: Any, number: Any) -> Any:
+    return jax.tree.map(lambda a: a[number], tree)
 
 
 def _choose(better: Any, new: Any, old: Any) -> Any:

@@ -87,7 +87,7 @@ def find_near(
     if here.any() and there.size:
         geometry = (background.periods, background.sphere)
         index, apart = nearby(points[here], others[there], 2 * width, *geometry)
-        index, taper = there[index], np.maximum(gaspari_cohn(jnp.asarray(apart), width), 0.0)
+        index, taper = there[index], np.maximum(gaspari_cohn(apart, width), 0.0)
         most = index.shape[1]
     length = len(others) if not here.all() else most + nowhere.size
     numbers = np.zeros((len(points), max(1, length)), np.int32)

@@ -195,6 +195,7 @@ def _kernel(name: str, density: LogDensity, root: Array, scale: Array):
     return chain
 
 
+@jax.jit
 def _diagnose(positions: Float[Array, "chain draw number"]) -> dict[str, Array]:
     diagnostics = _blackjax().diagnostics
     halves = jnp.concatenate(jnp.split(positions[:, : positions.shape[1] // 2 * 2], 2, axis=1))
