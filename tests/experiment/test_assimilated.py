@@ -1,6 +1,7 @@
 """An experiment with assimilation: twins, increments, closures put back, scores with a verdict."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from closura.experiment import load_experiment, run_experiment
 from closura.experiment.kinds.assimilated_stages import solver_of_round
 from closura.experiment.plan import plan
-from closura.experiment.run import report_again
+from closura.experiment.run import opened, report_again
 from closura.experiment.steps import fingerprints
 from closura.experiment.work import Work
 from closura.report.kinds.assimilated import summary, tables_of
@@ -60,6 +61,19 @@ def test_every_stage_runs_in_order_and_leaves_what_it_should(finished):
     assert wanted <= {path.name for path in folder.iterdir()}
     assert [check.passed for check in result.checks] == [True] * 3
     assert yaml.safe_load((folder / "experiment.yaml").read_text())["kind"] == "assimilated"
+
+
+def test_a_run_with_a_closure_needs_no_other_learner(finished, tmp_path):
+    folder = Path(shutil.copytree(finished[0], tmp_path / "run"))
+    document = yaml.safe_load((folder / "experiment.yaml").read_text())
+    document["learners"]["later"] = {"type": "Polynomial", "degree": 2}
+    (folder / "experiment.yaml").write_text(yaml.safe_dump(document))
+    path = folder / "analyses" / "cubic" / "etkf.nc"
+    path.unlink()
+    with opened(folder) as work:
+        (again,) = (step for step in plan(work) if step.name == "again/cubic/etkf")
+        again.work()
+    xr.testing.assert_identical(series(folder, "cubic/etkf"), series(finished[0], "cubic/etkf"))
 
 
 def test_a_score_is_the_mean_over_late_times_and_twins(finished):

@@ -154,6 +154,23 @@ def test_a_stage_has_its_line_after_its_last_step_and_names_parts_in_order(capsy
     ]  # fmt: skip
 
 
+def test_a_stage_takes_the_time_that_its_steps_take(capsys, monkeypatch):
+    clock = iter([0.0, 10.0, 15.0, 30.0, 100.0, 105.0])
+    monkeypatch.setattr("closura.experiment.display.time.perf_counter", lambda: next(clock))
+    first, second, third = (
+        Step(f"truth/{name}", "truth", {}, (), (), lambda: None) for name in ("a", "b", "c")
+    )
+    with Display() as display:
+        display.expect([first, second, third])
+        display.begin(first)
+        display.begin(second)  # beside the first
+        display.end(first)
+        display.end(second)
+        display.begin(third)  # much later
+        display.end(third)
+    assert capsys.readouterr().err.split()[:2] == ["truth", "35.0"]
+
+
 @pytest.mark.parametrize("number", [0, -2, "many"])
 def test_a_number_of_workers_must_be_one(number):
     with pytest.raises(ValueError, match=rf"workers is '?{number}'?; it should be"):

@@ -39,28 +39,33 @@ def probe(gfortran, tmp_path_factory) -> Path:
 
     It is kept where JAX keeps what it compiled, by what it was compiled from.
     """
-    build = tmp_path_factory.mktemp("probe")
-    sources = [RUNTIME / "closura.F90", HERE / "probe.f90"]
-    said = subprocess.run([gfortran, "--version"], capture_output=True, check=True).stdout
-    parts = [
-        said,
-        *(word.encode() for word in (*STRICT, *SANITIZER)),
-        *map(Path.read_bytes, sources),
-    ]
-    about = hashlib.sha256(b"\0".join(parts)).hexdigest()
-    kept = Path(os.environ["JAX_COMPILATION_CACHE_DIR"]) / f"probe-{about[:24]}"
-    if not kept.is_file():
-        command = [gfortran, *STRICT, *SANITIZER, *map(str, sources), "-o", "probe"]
-        done = subprocess.run(command, cwd=build, capture_output=True, text=True, check=False)
-        if "cannot find" in done.stderr and "san" in done.stderr:  # a compiler without sanitizers
-            command = [gfortran, *STRICT, *map(str, sources), "-o", "probe"]
-            done = subprocess.run(command, cwd=build, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
+    program = tmp_path_factory.mktemp("probe") / "probe"
+    sources = (RUNTIME / "closura.F90", HERE / "probe.f90")
+    compiler = [_say(gfortran, "--version"), _say(gfortran, "-dumpmachine")]
+    about = "\0".join([*compiler, *STRICT, *SANITIZER, *map(Path.read_text, sources)])
+    name = f"probe-{hashlib.sha256(about.encode()).hexdigest()[:24]}"
+    kept = Path(os.environ["JAX_COMPILATION_CACHE_DIR"]) / name
+    if kept.is_file():
+        return Path(shutil.copy2(kept, program))
+    command = [gfortran, *STRICT, *map(str, sources), "-o", str(program)]
+    done = _compile([*command, *SANITIZER], program.parent)
+    if "cannot find" in done.stderr and "san" in done.stderr:  # a compiler without sanitizers
+        done = _compile(command, program.parent)
+    elif done.returncode == 0:
         kept.parent.mkdir(parents=True, exist_ok=True)
-        part = kept.with_name(f"{kept.name}.{os.getpid()}")
-        shutil.copy2(build / "probe", part)
+        part = kept.with_name(f"{name}.{os.getpid()}")
+        shutil.copy2(program, part)
         part.replace(kept)
-    return Path(shutil.copy2(kept, build / "probe"))
+    assert done.returncode == 0, done.stderr
+    return program
+
+
+def _compile(command: list[str], folder: Path) -> subprocess.CompletedProcess:
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+
+
+def _say(*command: str) -> str:
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
 @pytest.fixture(scope="session")

@@ -53,23 +53,24 @@ class Display:
     def begin(self, step: Step) -> None:
         """Show that a step begins; others may be running."""
         began = time.perf_counter()
-        stage = self._stages[step.stage]
-        stage.began = began if stage.began is None else stage.began
+        self._stages[step.stage].begin(began)
         task = None if self._bar is None else self._bar.add_task(step.name, total=None, detail="")
         self._running[step.name] = _Running(began, task)
 
     def end(self, step: Step) -> None:
         """Show that a step is finished, or kept from an earlier run.
 
-        After the last step of a stage a line says what the stage did and how long that took.
+        After the last step of a stage a line says what the stage did and how long that took, the
+        time between its steps left out.
         """
         running, stage = self._running.pop(step.name, None), self._stages[step.stage]
         if self._bar is not None and running is not None and running.task is not None:
             self._bar.remove_task(running.task)
         stage.left -= 1
+        if running is not None:
+            stage.end(time.perf_counter())
         if stage.left == 0:
-            began = stage.began
-            took = "    kept" if began is None else f"{time.perf_counter() - began:6.1f} s"
+            took = "    kept" if stage.began is None else f"{stage.seconds:6.1f} s"
             self.say(f"{step.stage:<10}{took}  {', '.join(stage.parts)}".rstrip())
 
     def say(self, line: str) -> None:
@@ -90,17 +91,29 @@ class Display:
 
 @dataclass
 class _Stage:
-    """How far a stage is: steps left, the parts it has, when the first of them began."""
+    """How far a stage is: steps left, its parts, steps at work, since when, seconds before."""
 
     left: int = 0
     parts: list[str] = field(default_factory=list)
+    running: int = 0
     began: float | None = None
+    seconds: float = 0.0
 
     def expect(self, step: Step) -> None:
         self.left += 1
         part = step.name.removeprefix(f"{step.stage}/").partition("/")[0]
         if part not in (step.stage, *self.parts):
             self.parts.append(part)
+
+    def begin(self, now: float) -> None:
+        if self.running == 0:
+            self.began = now
+        self.running += 1
+
+    def end(self, now: float) -> None:
+        self.running -= 1
+        if self.running == 0 and self.began is not None:
+            self.seconds += now - self.began
 
 
 class _Running(NamedTuple):

@@ -92,7 +92,7 @@ def assimilate_with(work: Work, name: str, learner: str | None) -> None:
     for twin in range(settings.seeds):
         model = work.experiment.model("coarse")
         if learner is not None:
-            model = couple(model, work.closures(twin)[learner])
+            model = couple(model, work.closure(learner, twin))
         report("evaluate", model=learner or NO_CLOSURE, what=f"{name}, twin {twin}")
         series.append(
             follow_twin(
