@@ -132,6 +132,18 @@ def test_intervals_of_few_blocks_are_warned_of():
         assert (line in found.attrs["warnings"]) == told
 
 
+def test_a_floor_above_what_its_blocks_give_is_told_of():
+    truth, line = climate(seed=9, times=80), "The noise floor lies above its interval"
+    for wind, told in ((0.0, False), (0.8, True)):  # the other truth: as another season has it
+        runs, other = (
+            {"no closure": climate(seed=1, times=80)},
+            climate(wind=wind, seed=3, times=80),
+        )
+        found = score_free_runs(runs, truth=truth, other=other, resampling=RESAMPLING)
+        assert (f"{line} (wind, zonal-mean wind): blocks" in found.attrs["warnings"]) == told
+        assert (line in found.attrs["warnings"]) == told
+
+
 def test_jets_and_sections_are_kept_for_every_run_and_the_truth(scores):
     north = scores["jet_strength"].sel(hemisphere="north")
     assert float(north.sel(model="no closure") - north.sel(model="good")) == pytest.approx(

@@ -9,7 +9,7 @@ from closura.report.drawing import spread_apart
 from closura.report.figures.relation import bin_means
 from closura.report.figures.training import training_curves
 from closura.report.material import gather
-from closura.report.numbers import Interval, curve, pretty_units, written
+from closura.report.numbers import Curve, Interval, curve, pretty_units, resolved, written
 from closura.report.prices import prices_of
 from closura.report.run_folder import read_run_folder
 from closura.report.table import MAE, MEASURES, judged, tables_of
@@ -33,6 +33,11 @@ def test_numbers_are_written_with_three_digits_and_a_true_minus(value, text):
 )
 def test_units_are_written_as_in_print(units, text):
     assert pretty_units(units) == text
+
+
+def test_a_spectrum_ends_where_rounding_begins():
+    spectrum = Curve(np.arange(6), np.array([3.0, 40.0, 2.0, 1e-4, 1e-13, 0.0]), None, None)
+    np.testing.assert_array_equal(resolved(spectrum), [True, True, True, True, False, False])
 
 
 def test_the_best_is_marked_and_what_cannot_be_told_from_it():

@@ -255,7 +255,7 @@ def _with_survival(
     found[SURVIVED] = ("model", np.array([row.get(SURVIVED, np.nan) for row in rows], float))
     found["blew_up"] = ("model", np.array([bool(text) for text in told.values()]))
     lines = [f"{name} blew up: {text}." for name, text in told.items() if text]
-    lines += _too_few_blocks(everyone)
+    lines += _too_few_blocks(everyone) + _dependent_blocks(found)
     found.attrs = {
         "warnings": json.dumps(lines),
         "protocol": json.dumps(resampling.settings | {"rule": gains.RULE}),
@@ -272,4 +272,20 @@ def _too_few_blocks(everyone: Mapping[str, xr.Dataset]) -> list[str]:
     return [
         f"Means are over {least} blocks and intervals want {gains.LEAST_BLOCKS}, or they are too "
         "narrow and verdicts too bold: run longer or take shorter blocks."
+    ]
+
+
+def _dependent_blocks(found: xr.Dataset) -> list[str]:
+    """Return a line where two truths are further apart than their blocks, dealt anew, ever are."""
+    floors = found.sel(model=FLOOR)
+    names = [name for name in (WIND, TEMPERATURE) if name in found["variable"]]
+    told = []
+    for name, words in (("mean_error", ""), ("zonal_error", "zonal-mean ")):
+        beyond = (floors[name] > floors[f"{name}_upper"]).sel(variable=names or found["variable"])
+        told += [f"{words}{each}" for each in beyond["variable"].values[beyond.values]]
+    if not told:
+        return []
+    return [
+        f"The noise floor lies above its interval ({', '.join(told)}): blocks may depend on "
+        "each other, and then intervals are too narrow. Run longer, or take longer blocks."
     ]

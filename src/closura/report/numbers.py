@@ -6,6 +6,7 @@ import numpy as np
 import xarray as xr
 
 NOTHING = "–"
+FAINT = 1e-6  # of the most energy that a wave number has
 SUPERSCRIPTS = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
 
 
@@ -24,6 +25,11 @@ class Curve(NamedTuple):
     y: np.ndarray
     lower: np.ndarray | None
     upper: np.ndarray | None
+
+
+def resolved(spectrum: Curve) -> np.ndarray:
+    """Return at which wave numbers there is energy: beyond its truncation a model has rounding."""
+    return spectrum.y > spectrum.y.max() * FAINT
 
 
 def variables_of(dataset: xr.Dataset | None) -> tuple[str, ...]:

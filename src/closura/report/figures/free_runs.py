@@ -30,6 +30,7 @@ from closura.report.numbers import (
     interval,
     label,
     pick,
+    resolved,
     units_of,
     variables_of,
     written,
@@ -172,19 +173,18 @@ def draw_spectrum(material: Material) -> Drawn:
         return Absence(SPECTRA, SPECTRA_TITLE, material.run.why("scores.nc"))
     figure, axes = begin(1, 2, width=FULL, height=3.3)
     left, right = axes[0]
-    seen = []
+    seen, here = [], resolved(truth)
     for role in material.cast.everyone:
         found = curve(scores, "spectrum", role.name, None, "wave_number")
         if found is None:
             continue
-        left.plot(found.x, found.y, **role.line)
-        right.plot(found.x, found.y / truth.y, **role.line)
+        left.plot(found.x[here], found.y[here], **role.line)
+        right.plot(found.x[here], found.y[here] / truth.y[here], **role.line)
         seen.append(role)
-    left.plot(truth.x, truth.y, **TRUTH_ROLE.line)
+    left.plot(truth.x[here], truth.y[here], **TRUTH_ROLE.line)
     right.axhline(1.0, color="black", lw=1.2)
     left.set_yscale("log")
-    known = truth.y[truth.y > truth.y.max() * 1e-6]
-    left.set_ylim(known.min() / 3, known.max() * 3)
+    left.set_ylim(truth.y[here].min() / 3, truth.y[here].max() * 3)
     right.set_ylim(0, min(3.0, right.get_ylim()[1]))
     words = "kinetic energy" if "jet_strength" in scores else "variance"
     left.set_ylabel(f"{words} by wave number")
@@ -193,7 +193,10 @@ def draw_spectrum(material: Material) -> Drawn:
         panel.set_xlabel("wave number")
         panel.xaxis.set_major_locator(MaxNLocator(integer=True))
     legend(figure, [TRUTH_ROLE, *seen])
-    caption = "Of instantaneous fields, averaged over time, area and mass; the mean is left out."
+    caption = (
+        "Of instantaneous fields, averaged over time, area and mass; the mean is left out, and so "
+        "are wave numbers that the truth does not resolve."
+    )
     return finish(figure, SPECTRA, SPECTRA_TITLE, caption)
 
 
