@@ -157,6 +157,36 @@ def test_increments_that_are_no_relaxation_must_be_named(guide):
     assert np.isfinite(named.targets["u"]).all()
 
 
+@pytest.mark.parametrize(
+    ("held", "said", "line"),
+    [
+        (
+            "per call",
+            {"ucov": "per day"},
+            r"ucov is said to be per day, and is 1 times au \(ua - u\)",
+        ),
+        ("per day", {"ucov": "per call", "call": "15 minutes"}, "per call, and is 96 times au"),
+        ("per day", {"vcov": "per call", "call": "15 minutes"}, "it is per day. Say that"),
+        (
+            "per call",
+            {"ucov": "per call", "call": "30 minutes"},
+            "it is called every 900 s: say so",
+        ),
+    ],
+)
+def test_what_is_said_of_increments_must_be_what_the_file_tells(guide, held, said, line):
+    write_guide(guide, ucov=held)
+    with pytest.raises(ValueError, match=line):
+        read_pairs(guide, layout=Lmdz(**said))
+
+
+def test_a_day_has_a_whole_number_of_calls(guide):
+    write_guide(guide, ucov="per call")
+    change(guide, "ucov", lambda values: 2.7 * values)
+    with pytest.raises(ValueError, match=r"holds 2.7 times au \(ua - u\), and a day has a whole"):
+        read_pairs(guide, layout=Lmdz())
+
+
 def test_increments_per_call_need_the_time_between_calls():
     with pytest.raises(ValueError, match="increments per call need the time between two calls"):
         Lmdz(ucov="per call")

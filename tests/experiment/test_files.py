@@ -59,6 +59,15 @@ def test_files_are_split_learned_and_scored(study, folder):
     assert list(stages) == ["pairs/files", "learn/linear", "offline", "report"]
 
 
+def test_what_is_odd_in_files_is_said_where_the_run_ends(study, folder):
+    with xr.open_dataset(study.with_name("columns.nc")) as file:
+        holed = file.isel(time=[*range(30), *range(40, 90)]).load()
+    holed.to_netcdf(study.with_name("columns.nc"))
+    result = run_experiment(study, folder=folder, until="pairs", quiet=True)
+    (line,) = result.all_warnings()
+    assert "gap" in line and f"! {line}" in repr(result)
+
+
 def test_a_changed_file_is_read_again(study, folder):
     run_experiment(study, until="pairs", folder=folder, quiet=True)
     before = json.loads((folder / "stages.json").read_text())["pairs/files"]["fingerprint"]

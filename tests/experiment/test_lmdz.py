@@ -56,6 +56,12 @@ def test_the_pairs_know_their_places_and_dates(run, place):
     assert dict(pairs.passport.units) == {"u": "m s-2", "v": "m s-2"}
 
 
+def test_what_a_short_record_lacks_is_said_and_levels_are_pressures(run):
+    (line,) = run.all_warnings()
+    assert "days of a year, which give 0 of 3 harmonics: the correction has no season" in line
+    assert run.offline["level"].attrs["units"] == "Pa"
+
+
 def test_the_mean_correction_goes_back_to_lmdz(run, place):
     (folder,) = export_run(place / "run", learner="by_date", to="guide_add")
     closure = load_closure(place / "run" / "by_date")

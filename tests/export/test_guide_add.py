@@ -100,6 +100,7 @@ def test_the_page_says_how_lmdz_is_told(shipped):
     page = (folder / "README.md").read_text()
     assert "@" not in page
     assert "u.nc, v.nc, apbp.nc and ps.nc" in page
+    assert "Season: the mean and 1 harmonic of the year." in page
 
 
 def test_a_correction_that_never_changes_is_one_record(tmp_path):
@@ -109,6 +110,7 @@ def test_a_correction_that_never_changes_is_one_record(tmp_path):
     folder = tmp_path / "files"
     figures = export_closure(correction(1, 1), folder, pairs=bare, to="guide_add")
     assert figures["records"] == 1
+    assert "Season: none: every day of the year is the same" in (folder / "README.md").read_text()
     said = (folder / "guide.def").read_text()
     assert "iguide_read=0" in said and "guide_plevs=0" in said
     assert not (folder / "ps.nc").exists()

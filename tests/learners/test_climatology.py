@@ -4,6 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from closura.core.couple import ClosuraWarning
 from closura.core.learner import Pairs
 from closura.core.passport import Passport
 from closura.data.closures import load_closure, save_closure
@@ -51,7 +52,7 @@ def test_hours_between_the_round_ones_keep_their_own_mean():
     later = {"day": pairs.given["calendar"]["day"], "hour": pairs.given["calendar"]["hour"] + 3.0}
     pairs = Pairs(pairs.inputs, pairs.targets, pairs.time, pairs.passport,
                   given={"calendar": later})  # fmt: skip
-    closure = ClimatologicalCorrection().fit(pairs)
+    closure = ClimatologicalCorrection(harmonics=0).fit(pairs)
     np.testing.assert_allclose(at(closure, 9, 21.0), np.arange(6.0).reshape(2, 3) + 5.0)
     # Half-way from hour 21 (5) to hour 3 (0).
     np.testing.assert_allclose(at(closure, 9, 0.0), np.arange(6.0).reshape(2, 3) + 2.5)
@@ -64,8 +65,12 @@ def test_noise_is_smoothed_by_the_harmonics():
     assert np.sqrt(np.mean(np.square(error))) < 0.3
 
 
-def test_a_short_record_has_no_season():
-    closure = ClimatologicalCorrection().fit(dated(times=160, size=0.0))
+def test_a_short_record_has_no_season_and_says_so():
+    with pytest.warns(
+        ClosuraWarning,
+        match="40 of the days of a year, which give 0 of 3 harmonics: the corr.* no season",
+    ):
+        closure = ClimatologicalCorrection().fit(dated(times=160, size=0.0))
     assert (closure.hours, closure.terms) == (4, 1)
     np.testing.assert_allclose(at(closure, 300, 6.0), np.arange(6.0).reshape(2, 3) + 1.0)
 
@@ -101,7 +106,7 @@ def test_a_target_with_gaps_is_refused():
     pairs = made_pairs()
     pairs.targets["u"][0, 3, 1, 1, 1] = np.nan
     with pytest.raises(ValueError, match="target 'u' of the pairs holds values that are not fini"):
-        ClimatologicalCorrection().fit(pairs)
+        ClimatologicalCorrection(harmonics=0).fit(pairs)
 
 
 @pytest.mark.parametrize(

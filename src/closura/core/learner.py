@@ -36,7 +36,7 @@ class Pairs:
         weights: Mass per area of each level [kg m-2], ``(level,)`` or ``(series, time, level)``;
             scores of a column use it. None where there are no levels of different mass.
         levels: Where the levels of a variable lie, ``(values, unit)`` by the names of
-            `variables`, for those that have one dimension of levels with a coordinate.
+            `variables`, for those that have a dimension of levels with a coordinate.
         coordinates: Values along the dimensions of the fields, by name of the dimension, e.g.
             latitudes ``"lat"`` [degrees_north]; where columns have no rows and lines, latitude
             and longitude of each column.

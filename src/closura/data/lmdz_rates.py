@@ -1,5 +1,7 @@
 """What the increments in LMDZ's guide file are: a day's, or those of one call of the guide."""
 
+from contextlib import nullcontext, suppress
+
 import numpy as np
 import xarray as xr
 
@@ -19,7 +21,8 @@ def increments_a_day(
 
     Two versions of LMDZ differ: dyn3dpar divides both by factt, the days between two calls of the
     guide; dyn3dmem divides `vcov` only. With `"measured"` the file tells: a call adds au (ua - u)
-    cu, so the ratio of `ucov` to it is 1 per call, or 1 / factt, the calls in a day.
+    cu, so the ratio of `ucov` to it is 1 per call, or 1 / factt, the calls in a day. What is said
+    instead must not contradict a file that tells.
 
     Args:
         file: guide_ins.nc.
@@ -31,10 +34,25 @@ def increments_a_day(
     Raises:
         ValueError: The file does not tell, or tells something else.
     """
-    calls = None if call is None else DAY / call
-    ratios = {c: measured_ratio(file, grid, c, name) for c, k in kinds.items() if k == "measured"}
-    if calls is None:
-        calls = max((ratio for ratio in ratios.values() if ratio > 1), default=None)
+    ratios = {}
+    for component, kind in kinds.items():
+        with nullcontext() if kind == "measured" else suppress(ValueError):
+            ratios[component] = measured_ratio(file, grid, component, name)
+    counted = max((ratio for ratio in ratios.values() if ratio > 1), default=None)
+    calls = counted if call is None else DAY / call
+    if calls and counted and abs(calls - counted) > CLEAR * counted:
+        raise ValueError(
+            f"{name}: call is {DAY / calls:g} s, and the increments are {counted:g} times those of "
+            f"one call of the guide; it is called every {DAY / counted:g} s: say so, or leave "
+            "call out."
+        )
+    for component, kind in kinds.items():
+        if component in ratios and kind not in ("measured", _kind(ratios[component], calls)):
+            raise ValueError(
+                f"{name}: {component}cov is said to be {kind}, and is {ratios[component]:g} times "
+                f"a{component} ({component}a - {component}): it is "
+                f"{_kind(ratios[component], calls)}. Say that, or measured."
+            )
     found = {}
     for component, kind in kinds.items():
         per_call = kind == "per call" or ratios.get(component) == 1
@@ -46,6 +64,11 @@ def increments_a_day(
             )
         found[component] = float(calls) if per_call and calls is not None else 1.0
     return found
+
+
+def _kind(ratio: float, calls: float | None) -> str:
+    """Return what increments are that are so many times those of one call."""
+    return "per call" if ratio == 1 and calls != 1 else "per day"
 
 
 def measured_ratio(file: xr.Dataset, grid: Grid, component: str, name: str) -> float:
@@ -67,7 +90,10 @@ def measured_ratio(file: xr.Dataset, grid: Grid, component: str, name: str) -> f
     if ratio < 1 - CLEAR:
         said = "does not hold a factor times the departure ua - u (guide_add, guide_zon?)"
         raise ValueError(_unclear(name, component, said))
-    return float(np.round(ratio)) if abs(ratio - np.round(ratio)) < 1e-2 * ratio else ratio
+    if abs(ratio - np.round(ratio)) > 1e-2 * ratio:
+        said = f"holds {ratio:.3g} times au (ua - u), and a day has a whole number of calls"
+        raise ValueError(_unclear(name, component, said))
+    return float(np.round(ratio))
 
 
 def _ratio(saved: np.ndarray, one_call: np.ndarray) -> tuple[float, float]:

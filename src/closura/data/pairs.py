@@ -209,8 +209,9 @@ def _read_all(file, readings, dims, *, lazy) -> tuple[dict, dict[str, Variable],
             variables[key] = Variable(
                 key, units, tuple(names[str(d)] for d in array.dims[2:]), about
             )
-            if array.ndim == 3 and array.dims[2] in array.coords:
-                along = array[array.dims[2]]
+            heights = [d for d in array.dims[2:] if array.ndim == 3 or names[str(d)] == "level"]
+            if heights and heights[0] in array.coords:
+                along = array[heights[0]]
                 levels[key] = (along.values.astype(float), str(along.attrs.get("units", "")))
     return arrays, variables, levels
 

@@ -165,7 +165,12 @@ def _scores(
             if LEVEL in _dims(pairs, name):
                 found[key + end] = ((LEVEL,), value[:-1])
     known = LEVEL in pairs.coordinates and LEVEL in _dims(pairs, name)
-    return xr.Dataset(found, {LEVEL: pairs.coordinates[LEVEL]} if known else {})
+    if not known:
+        return xr.Dataset(found)
+    described = _about(pairs, name)
+    _, units = pairs.levels.get(described.name if described else name, ((), ""))
+    attrs = {"units": units} if units else {}
+    return xr.Dataset(found, {LEVEL: (LEVEL, pairs.coordinates[LEVEL], attrs)})
 
 
 def _masses(pairs: Pairs, name: str) -> np.ndarray:

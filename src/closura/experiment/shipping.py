@@ -46,7 +46,7 @@ def export_run(
     """
     place = Path(folder)
     check_format(to)
-    chosen = _choose(place, learner)
+    chosen = _choose(place, learner, seed)
     targets = _targets(place, chosen, to, output)
     with jax.enable_x64(True):
         pairs = [load_pairs(place / HELD_OUT), load_pairs(place / TRAINING)]
@@ -87,8 +87,8 @@ def _say(done: dict[Path, dict[str, Any]], refused: dict[str, ValueError]) -> st
     return f"{len(refused)} of {len(done) + len(refused)} learners were refused. {why}; {written}."
 
 
-def _choose(place: Path, learner: str | None) -> list[str]:
-    """Return the names of the learners to ship: one, or all of the run."""
+def _choose(place: Path, learner: str | None, seed: int) -> list[str]:
+    """Return the names of the learners to ship, all of them fitted: one, or all of the run."""
     if not (place / EXPERIMENT).is_file():
         raise FileNotFoundError(
             f"{place} holds no {EXPERIMENT}, so it is not a run folder. "
@@ -96,11 +96,15 @@ def _choose(place: Path, learner: str | None) -> list[str]:
         )
     said = yaml.safe_load((place / EXPERIMENT).read_text(encoding="utf-8")) or {}
     names = [str(name) for name in said.get("learners") or {}]
-    if learner is None:
-        return names
-    if learner not in names:
+    if learner is not None and learner not in names:
         raise ValueError(
             f"{place} has no learner {learner!r}{nearest(learner, names)} "
             f"It has: {', '.join(names)}."
         )
-    return [learner]
+    chosen = names if learner is None else [learner]
+    for name in chosen:
+        if not closure_folder(place, name, seed).is_dir():
+            raise FileNotFoundError(
+                f"{place} has not fitted {name!r} yet (seed {seed}); run its experiment to the end."
+            )
+    return chosen

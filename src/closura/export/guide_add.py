@@ -103,7 +103,8 @@ def export_guide_add(
             hybrid = _levels_beside(built, plan, pairs[0])
             figures = prove(built, fixed, plan)
             write_json(built / "parity.json", figures)
-            _pages(built, plan, figures, hybrid=hybrid, name=name, source=source)
+            words = {"NAME": name, "SOURCE": source or name, "SEASON": _season(fixed)}
+            _pages(built, plan, figures, words, hybrid=hybrid)
     return figures
 
 
@@ -256,14 +257,21 @@ def _levels_beside(folder: Path, plan: Plan, pairs: Pairs) -> bool:
     return known
 
 
+def _season(closure: ClimatologicalTendency) -> str:
+    count = (closure.terms - 1) // 2
+    if count == 0:
+        return "none: every day of the year is the same, whatever days it was learned from"
+    return f"the mean and {count} harmonic{'s' if count > 1 else ''} of the year"
+
+
 def _pages(
-    folder: Path, plan: Plan, figures: dict[str, Any], *, hybrid: bool, name: str, source: str
+    folder: Path, plan: Plan, figures: dict[str, Any], said: dict[str, str], *, hybrid: bool
 ) -> None:
     """Write guide.def and the README."""
     place = resources.files("closura.export") / "runtime"
     files = "u.nc, v.nc, apbp.nc and ps.nc" if hybrid else "u.nc and v.nc"
-    words = {
-        "NAME": name, "SOURCE": source or name, "FILES": files, "PLEVS": str(int(hybrid)),
+    words = said | {
+        "FILES": files, "PLEVS": str(int(hybrid)),
         "READ": str(plan.daily), "INTERPOLATE": str(max(plan.daily, 4)),
         "GRID": f"{plan.grid.iim} x {plan.grid.jjm} x {len(plan.level)}",
         "RECORDS": str(plan.records), "LARGEST": f"{figures['native']['single']['largest']:.1e}",

@@ -1,10 +1,13 @@
 """The mean of the targets by day of the year and hour: the correction that others must beat."""
 
+import warnings
+
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
 from closura.closures.climatological import ClimatologicalTendency, harmonics
+from closura.core.couple import ClosuraWarning
 from closura.core.learner import AbstractLearner, Pairs
 from closura.core.pieces import cut
 from closura.grids.sun import YEAR
@@ -17,8 +20,8 @@ class ClimatologicalCorrection(AbstractLearner):
 
     A field that does not depend on the state: the baseline of every learned correction. In the
     year it is smoothed by keeping the mean and a few harmonics, by least squares; harmonics that
-    the record does not determine, because it covers too little of a year, are left out. Without a
-    calendar among what the pairs were given it is the plain mean.
+    the record does not determine, because it covers too little of a year, are left out, with a
+    warning. Without a calendar among what the pairs were given it is the plain mean.
 
     Args:
         harmonics: Largest number of harmonics of the year; 0 is no season.
@@ -52,7 +55,10 @@ class ClimatologicalCorrection(AbstractLearner):
         """
         day, hour = _dates(pairs)
         hours, first = self._hours(hour)
-        terms = 1 + 2 * self._count_harmonics(day)
+        kept = self._count_harmonics(day)
+        if kept < self.harmonics and "calendar" in pairs.given:
+            self._warn_of_season(day, kept)
+        terms = 1 + 2 * kept
         bins = np.rint((hour - first) * hours / 24).astype(int) % hours
         if len(empty := np.setdiff1d(np.arange(hours), bins)):
             raise ValueError(
@@ -88,6 +94,17 @@ class ClimatologicalCorrection(AbstractLearner):
             if len(np.unique(part)) == 4 * count:
                 return count
         return 0
+
+    def _warn_of_season(self, day: np.ndarray, kept: int) -> None:
+        days = len(np.unique(day.astype(int)))
+        season = "a smoother season than was asked for" if kept else "no season"
+        warnings.warn(
+            f"ClimatologicalCorrection: the record has samples on {days} of the days of a year, "
+            f"which give {kept} of {self.harmonics} harmonics: the correction has {season}. Do not "
+            "use it at times of the year that the record lacks.",
+            ClosuraWarning,
+            stacklevel=3,
+        )
 
 
 def _dates(pairs: Pairs) -> tuple[np.ndarray, np.ndarray]:

@@ -1,11 +1,13 @@
 """An experiment on the user's own files of inputs and targets: no model runs."""
 
 import inspect
+import warnings
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, cast
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from closura.core.couple import ClosuraWarning
 from closura.data.layouts import AbstractLayout
 from closura.data.pairs import read_pairs, save_pairs
 from closura.experiment.kind import Document, Kind
@@ -143,6 +145,8 @@ def split_file_pairs(work: Work) -> None:
     own = ("files", "held_out", "layout")
     settings = {k: v for k, v in data.model_dump().items() if k not in own}
     pairs = read_pairs(data.files, layout=_layout(data), **{"lazy": True} | settings)
+    for line in pairs.warnings:
+        warnings.warn(line, ClosuraWarning, stacklevel=2)
     held = data.held_out
     training, test = pairs.split(held.fraction, blocks=held.blocks, gap=held.gap)
     save_pairs(work.folder / TRAINING, training)
