@@ -83,7 +83,7 @@ def test_what_a_run_does_not_have_is_said_in_one_line(copied, wrong):
 
 def test_a_learner_that_is_not_fitted_yet_is_said_before_others_are_shipped(copied):
     shutil.rmtree(copied / "network")
-    with pytest.raises(FileNotFoundError, match="has not fitted 'network' yet .*; run its exper"):
+    with pytest.raises(FileNotFoundError, match=r"has not fitted 'network' yet .*; run its exper"):
         export_run(copied)
     assert not (copied / "cubic" / "fortran").exists()
 
