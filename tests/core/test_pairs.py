@@ -32,6 +32,12 @@ def test_gap_drops_training_samples_near_a_block():
     assert dropped == {18, 19, 25, 26, 43, 44}
 
 
+def test_a_split_that_leaves_nothing_to_learn_from_is_refused():
+    times = len(pairs().time)
+    with pytest.raises(ValueError, match=rf"of {times} times .* {times} on each side .* smaller"):
+        pairs().split(0.2, blocks=2, gap=times)
+
+
 @pytest.mark.parametrize("fraction", [0.0, 1.0, -0.1, 1.5])
 def test_fraction_must_be_inside_zero_and_one(fraction):
     with pytest.raises(ValueError, match=f"held-out fraction is {fraction}"):

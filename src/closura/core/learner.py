@@ -161,12 +161,21 @@ class Pairs:
             fraction: Share of the times to hold out.
             blocks: Number of held-out blocks.
             gap: Number of samples to drop from the training pairs on each side of a block.
+
+        Raises:
+            ValueError: Nothing is left to learn from.
         """
         mask = self.held_out(fraction, blocks=blocks)
         near = mask.copy()
         for shift in range(1, gap + 1):
             near[shift:] |= mask[:-shift]
             near[:-shift] |= mask[shift:]
+        if near.all():
+            raise ValueError(
+                f"of {len(mask)} times {mask.sum()} are held out in {blocks} blocks and {gap} on "
+                "each side are dropped, so none is left to learn from; record longer, or take "
+                "fewer blocks or a smaller gap."
+            )
         return self.at(np.flatnonzero(~near)), self.at(np.flatnonzero(mask))
 
     def __repr__(self) -> str:
