@@ -13,6 +13,8 @@ import xarray as xr
 import yaml
 
 from closura.experiment import load_experiment, run_experiment
+from closura.experiment.checks import holds, spell
+from closura.experiment.specification import Expectation
 
 # The file whose last rename ends each stage, in the order in which a run makes them.
 LANDMARKS = ("truth.zarr", "reference.zarr", "pairs.zarr", "closure.json", "offline.nc",
@@ -278,6 +280,15 @@ def test_expected_numbers_are_written_beside_those_found(copied, tiny):
         run_experiment(
             tiny, overrides=overrides, until="price", folder=copied, quiet=True, check=True
         )
+
+
+@pytest.mark.parametrize(
+    ("found", "passes"),
+    [("worse", True), ("not resolved", True), ("improvement", False), ("", False), (1.0, False)],
+)
+def test_a_word_may_be_any_but_one(found, passes):
+    wanted = Expectation(is_not="improvement")
+    assert (holds(wanted, found), spell(wanted)) == (passes, "not improvement")
 
 
 def test_other_seeds_have_folders_of_their_own_and_show_in_the_scores(copied, tiny, ran):

@@ -53,6 +53,8 @@ def holds(wanted: Expectation, value: Any) -> bool:
     """Return whether a value is as wanted; one that is not a number never is."""
     if wanted.equals is not None:
         return bool(value == wanted.equals)
+    if wanted.is_not is not None:
+        return isinstance(value, str) and value != "" and value != wanted.is_not
     if not isinstance(value, int | float) or math.isnan(value):
         return False
     if wanted.value is not None and wanted.within is not None:
@@ -68,6 +70,8 @@ def spell(wanted: Expectation) -> str:
     """Return an expectation in words."""
     if wanted.equals is not None:
         return str(wanted.equals).lower()
+    if wanted.is_not is not None:
+        return f"not {wanted.is_not}"
     if wanted.value is not None:
         return f"{wanted.value:g} ± {wanted.within:g}"
     if wanted.between is not None:

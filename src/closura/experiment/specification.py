@@ -34,15 +34,16 @@ class Expectation(Section):
     below: float | None = None
     between: tuple[float, float] | None = None
     equals: bool | str | None = Field(default=None, alias="is")
+    is_not: str | None = None
     source: str = ""
 
     @model_validator(mode="after")
     def _one_kind(self) -> "Expectation":
-        kinds = ("value", "above", "below", "between", "equals")
+        kinds = ("value", "above", "below", "between", "equals", "is_not")
         given = ["is" if k == "equals" else k for k in kinds if getattr(self, k) is not None]
         if len(given) != 1:
             found = ", ".join(given) or "none"
-            raise ValueError(f"found {found}; give one of value, above, below, between, is")
+            raise ValueError(f"found {found}; give one of value, above, below, between, is, is_not")
         if (self.value is None) != (self.within is None):
             raise ValueError("value and within belong together: {value: 1.3, within: 0.03}")
         return self
